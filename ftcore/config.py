@@ -1,0 +1,156 @@
+"""What a model is: frozen descriptions that travel inside every checkpoint and exported file."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, Self, TypeVar, get_args
+
+from ftcore.errors import FtError
+
+T = TypeVar("T")
+Output = Literal["mapping", "magnitude_mask", "complex_mask"]
+Normalisation = Literal["song_peak", "window_rms"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig:
+    """Hyper-parameters of one AsymUNetMCT. The defaults are the original's full size.
+
+    A tuple "per level" has one entry for each U-Net level, the latent one last; level i works on
+    `features / fold / 2**i` features.
+    """
+
+    audio_channels: int = 2
+    """Audio channels that the network sees at once."""
+    features: int = 1024
+    """Frequency bins F that enter the network: n_fft / 2, the Nyquist bin dropped."""
+    fold: int = 1
+    """Neighbouring bins folded into channels before level 1, and unfolded after the output."""
+    channels: int = 8
+    """Base width c; level i has c * multipliers[i] channels."""
+    multipliers: tuple[int, ...] = (1, 2, 4, 6, 8, 10, 12, 14, 16)
+    """Width of each level over the base width."""
+    attention_maps: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 1, 1)
+    """Channels M that the transformer of each level but the latent one works on; 0 = no transformer."""
+    heads: tuple[int, ...] = (8, 8, 8, 8, 8, 8, 8, 8, 8)
+    """Attention heads per level."""
+    expansion: int = 4096
+    """Hidden features E of the transformers' feed-forward parts."""
+    latent_layers: int = 4
+    """Convolutional transformer blocks L on the last level."""
+    latent_expansion: int = 4
+    """Hidden channels of the latent feed-forward part over its channels."""
+    latent_kernel: int = 1
+    """Kernel size of the latent attention's projections."""
+    latent_restart: bool = False
+    """The original's quirk: after the attention the residual restarts from the block's input."""
+    embedding_scales: int = 9
+    """Scales of the convolutional embedding; 0 = no embedding."""
+    output: Output = "mapping"
+    """How the network's raw output is read (see `ftcore.nn.network.Generator.estimate`)."""
+    normalisation: Normalisation = "song_peak"
+    """`song_peak`: the caller divides by the song's largest magnitude; `window_rms`: the network
+    divides each window by its own root mean square."""
+    dropout: float = 0.1
+    """Dropout of every residual branch, in training only."""
+    decoder_dropout: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5)
+    """Dropout of each decoder level's residual branch, level 1 first."""
+
+    def __post_init__(self) -> None:
+        levels = len(self.multipliers)
+        _check(levels >= 2, "multipliers needs at least two levels")
+        _check(len(self.attention_maps) == levels - 1, "attention_maps needs one entry per level but the last")
+        _check(len(self.decoder_dropout) == levels - 1, "decoder_dropout needs one entry per level but the last")
+        _check(len(self.heads) == levels, "heads needs one entry per level")
+        _check(self.output in get_args(Output), f"unknown output {self.output!r}")
+        _check(self.normalisation in get_args(Normalisation), f"unknown normalisation {self.normalisation!r}")
+        _check(self.features % (self.fold * 2 ** (levels - 1)) == 0, "features must halve down to the last level")
+        _check(0 <= self.embedding_scales <= levels, "embedding_scales is at most the number of levels")
+        for level, maps in enumerate(self.attention_maps):
+            if maps:
+                _check_heads(self.level_features(level), self.heads[level], f"level {level + 1}")
+        if self.latent_layers:
+            _check_heads(self.level_channels(levels - 1), self.heads[-1], "the latent level")
+
+    @property
+    def levels(self) -> int:
+        """Number of U-Net levels, the latent one included."""
+        return len(self.multipliers)
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether real and imaginary parts enter as separate channels (else magnitudes)."""
+        return self.output != "magnitude_mask"
+
+    @property
+    def spectral_channels(self) -> int:
+        """Channels of the spectrogram that enters and leaves: real and imaginary parts, or magnitudes."""
+        return self.audio_channels * (2 if self.is_complex else 1)
+
+    def level_features(self, level: int) -> int:
+        """Features of the level with index `level` (0-based)."""
+        return self.features // self.fold // 2**level
+
+    def level_channels(self, level: int) -> int:
+        """Channels of the level with index `level` (0-based), attention maps not counted."""
+        return self.channels * self.multipliers[level]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`, also after a trip through JSON. Raises FtError."""
+        return from_plain(cls, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalConfig:
+    """The audio and spectrogram format that a model works in."""
+
+    sample_rate: int = 44100
+    """Samples per second at which the network sees the song."""
+    n_fft: int = 2048
+    """STFT window length in samples (periodic Hann)."""
+    hop: int = 1024
+    """Samples between frames."""
+    crop: int = 256
+    """Frames per window that are kept, by default."""
+    pad: int = 64
+    """Frames of context on either side of a window, by default."""
+
+    def __post_init__(self) -> None:
+        _check(self.sample_rate > 0, "sample_rate must be positive")
+        _check(self.n_fft > 0 and self.n_fft % 2 == 0, "n_fft must be positive and even")
+        _check(0 < self.hop <= self.n_fft // 2, "hop must be at most half of n_fft")
+        _check(self.crop > 0 and self.pad >= 0, "crop must be positive and pad not negative")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`, also after a trip through JSON. Raises FtError."""
+        return from_plain(cls, values)
+
+
+def from_plain(cls: type[T], values: dict[str, Any]) -> T:
+    """Build the dataclass `cls` from plain JSON values; unknown, missing or impossible ones raise FtError."""
+    try:
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+    except TypeError as error:
+        raise FtError(f"not a {cls.__name__} of this version of ft: {error}") from None
+
+
+def _check(holds: bool, message: str) -> None:
+    if not holds:
+        raise FtError(f"impossible configuration: {message}")
+
+
+def _check_heads(width: int, heads: int, where: str) -> None:
+    size = width // heads if heads > 0 else 0
+    _check(heads > 0 and size * heads == width, f"{where}: {heads} heads do not divide {width}")
+    _check(size == 1 or size % 2 == 0, f"{where}: head size {size} is odd, rotary embedding needs pairs")

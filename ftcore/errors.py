@@ -1,0 +1,9 @@
+"""The one root of every error that a user can cause or meet."""
+
+
+class FtError(Exception):
+    """Something a user can understand and act on; its text is the one line that the CLI prints."""
+
+
+class UsageError(FtError):
+    """The request itself makes no sense (exit status 2), as opposed to a file that failed (1)."""

@@ -1,0 +1,80 @@
+"""Pure tensor functions of the network.
+
+Axes: B batch, C channels, F features, T frames, H heads, D features per head, N tokens.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def squared_relu(x: Tensor) -> Tensor:
+    """`relu(x)^2` (So et al. 2021, Primer)."""
+    return torch.relu(x).square()
+
+
+def table_dtype(x: Tensor) -> torch.dtype:
+    """Precision of positional tables for `x`: float64 for float64 input, else float32."""
+    return torch.float64 if x.dtype == torch.float64 else torch.float32
+
+
+def rotate(x: Tensor, theta: float = 10000.0) -> Tensor:
+    """Rotary position embedding (Su et al. 2021) over interleaved pairs of D.
+
+    x: [..., D, N], D even or 1 (returned as it is). Returns the same shape and dtype.
+    """
+    size, tokens = x.shape[-2], x.shape[-1]
+    if size == 1:
+        return x
+    dtype = table_dtype(x)
+    freqs = theta ** (-torch.arange(0, size, 2, device=x.device, dtype=dtype) / size)
+    angle = freqs[:, None] * torch.arange(tokens, device=x.device, dtype=dtype)  # [D/2, N]
+    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+    even, odd = x.unflatten(-2, (size // 2, 2)).unbind(-2)  # [..., D/2, N] each
+    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-2).flatten(-3, -2)
+
+
+def sinusoids(features: int, x: Tensor) -> Tensor:
+    """Sinusoidal table [1, 1, features, T] for the frames of x [B, C, F, T], in x's dtype.
+
+    Row f holds `sin(t * 10000^(-f/features))` for even f, the cosine of its even partner for odd f.
+    """
+    dtype = table_dtype(x)
+    even = torch.arange(0, features, 2, device=x.device, dtype=dtype)
+    frames = torch.arange(x.shape[-1], device=x.device, dtype=dtype)
+    angle = torch.pow(10000.0, -even / features)[:, None] * frames  # [features/2, T]
+    table = torch.stack((angle.sin(), angle.cos()), dim=1).flatten(0, 1)[:features]
+    return table[None, None].to(x.dtype)
+
+
+def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, prev_scores: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Rotary attention with residual scores (He et al. 2020, RealFormer).
+
+    q, k, v: [..., H, D, N]; prev_scores: [..., H, N, N] or None.
+    Returns (y [..., H, D, N], scores [..., H, N, N] before the softmax, `prev_scores` included).
+    """
+    scores = (rotate(q) * scale).transpose(-1, -2) @ rotate(k)
+    if prev_scores is not None:
+        scores = scores + prev_scores
+    return v @ scores.softmax(dim=-1).transpose(-1, -2), scores
+
+
+def fold_bins(x: Tensor, k: int) -> Tensor:
+    """[B, C, F, T] -> [B, C*k, F/k, T]: bins f*k .. f*k+k-1 of a channel become k channels."""
+    if k == 1:
+        return x
+    return x.unflatten(2, (-1, k)).transpose(2, 3).flatten(1, 2)
+
+
+def unfold_bins(x: Tensor, k: int) -> Tensor:
+    """The inverse of `fold_bins`: [B, C*k, F/k, T] -> [B, C, F, T]."""
+    if k == 1:
+        return x
+    return x.unflatten(1, (-1, k)).transpose(2, 3).flatten(2, 3)
+
+
+def complex_product(a: Tensor, b: Tensor) -> Tensor:
+    """Product of complex spectrograms stored as [B, 2C, F, T]: C real parts, then C imaginary parts."""
+    (ar, ai), (br, bi) = a.chunk(2, dim=1), b.chunk(2, dim=1)
+    return torch.cat((ar * br - ai * bi, ar * bi + ai * br), dim=1)

@@ -1,0 +1,235 @@
+"""The assembly: AsymUNetMCT generator and FrameGAN discriminator, both from one config.
+
+Axes: B batch, C spectral channels, F features, T frames.
+
+        x -- encoder 1 ------------------------------------ decoder 1 -- out
+                 `-- encoder 2 --------------- decoder 2 ------'
+                         `-- ... latent ... -------'
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from ftcore.config import NetworkConfig
+from ftcore.nn.functional import complex_product, fold_bins, unfold_bins
+from ftcore.nn.layers import ConvolutionalEmbedding, FrameDecoder, FrameEncoder
+from ftcore.nn.transformer import (
+    ConvolutionalTransformerEncoder,
+    FrameTransformerDecoder,
+    FrameTransformerEncoder,
+)
+
+
+class Memory(NamedTuple):
+    """What an encoder level keeps for the decoder of the same level."""
+
+    x: Tensor
+    """[B, C+M, F, T]."""
+    h: Tensor | None
+    """Attention maps [B, M, F, T]; None without a transformer."""
+    scores: Tensor | None
+    """Attention scores [B, M, H, T, T]; None without a transformer."""
+
+
+@dataclass
+class RunningScores:
+    """Attention scores on their way from level to level.
+
+    Levels without a transformer let them pass; a level with other maps or heads starts anew.
+    """
+
+    values: tuple[Tensor | None, ...]
+
+    def for_shape(self, maps: int, heads: int) -> tuple[Tensor | None, ...]:
+        """The scores where their [B, maps, heads, T, T] fits, else None for each."""
+        return tuple(s if s is not None and tuple(s.shape[1:3]) == (maps, heads) else None for s in self.values)
+
+
+class EncoderLevel(nn.Module):
+    """FrameEncoder, then (where the config has attention maps) a transformer."""
+
+    def __init__(self, config: NetworkConfig, level: int, in_channels: int) -> None:
+        super().__init__()
+        features, channels = config.level_features(level), config.level_channels(level)
+        self.maps = config.attention_maps[level] if level < config.levels - 1 else 0
+        self.heads = config.heads[level]
+        self.frame = FrameEncoder(
+            in_channels, channels, config.level_features(max(level - 1, 0)), downsample=level > 0, dropout=config.dropout
+        )
+        self.transformer = (
+            FrameTransformerEncoder(channels, self.maps, features, config.expansion, self.heads, config.dropout)
+            if self.maps
+            else None
+        )
+
+    def forward(self, x: Tensor, running: RunningScores) -> tuple[Memory, RunningScores]:
+        """[B, Cin, F or 2F, T] -> (memory of this level, scores for the next)."""
+        x = self.frame(x)
+        if self.transformer is None:
+            return Memory(x, None, None), running
+        (prev,) = running.for_shape(self.maps, self.heads)
+        x, h, scores = self.transformer(x, prev)
+        return Memory(x, h, scores), RunningScores((scores,))
+
+
+class Encoder(nn.Module):
+    """Embedding, encoder levels and latent blocks: the half that generator and discriminator share."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        channels = config.spectral_channels * config.fold
+        self.embedding = (
+            ConvolutionalEmbedding(channels, config.level_features(0), config.embedding_scales)
+            if config.embedding_scales
+            else None
+        )
+        widths = [channels + (self.embedding is not None), *encoder_widths(config)]
+        self.levels = nn.ModuleList(EncoderLevel(config, i, widths[i]) for i in range(config.levels))
+        self.latent = nn.ModuleList(
+            ConvolutionalTransformerEncoder(
+                widths[-1],
+                config.latent_expansion,
+                config.heads[-1],
+                kernel_size=config.latent_kernel,
+                restart=config.latent_restart,
+                dropout=config.dropout,
+            )
+            for _ in range(config.latent_layers)
+        )
+
+    def forward(self, x: Tensor) -> tuple[Tensor, list[Memory]]:
+        """[B, C, F, T] -> (latent [B, C', F', T], one memory per level but the last)."""
+        if self.config.normalisation == "window_rms":
+            x = x / window_rms(x)
+        x = fold_bins(x, self.config.fold)
+        if self.embedding is not None:
+            x = torch.cat((x, self.embedding(x)), dim=1)
+        memories = []
+        running = RunningScores((None,))
+        for level in self.levels:
+            memory, running = level(x, running)
+            memories.append(memory)
+            x = memory.x
+        scores = None
+        for block in self.latent:
+            x, scores = block(x, scores)
+        return x, memories[:-1]
+
+
+class DecoderLevel(nn.Module):
+    """FrameDecoder, then (where the encoder of this level has one) a transformer."""
+
+    def __init__(self, config: NetworkConfig, level: int, in_channels: int, has_prev: bool) -> None:
+        super().__init__()
+        features, channels = config.level_features(level), config.level_channels(level)
+        self.maps, self.heads = config.attention_maps[level], config.heads[level]
+        self.frame = FrameDecoder(in_channels, channels, features, dropout=config.decoder_dropout[level])
+        self.transformer = (
+            FrameTransformerDecoder(
+                channels,
+                self.maps,
+                features,
+                config.expansion,
+                self.heads,
+                has_prev=has_prev,
+                dropout=config.dropout,
+            )
+            if self.maps
+            else None
+        )
+
+    def forward(self, x: Tensor, memory: Memory, running: RunningScores) -> tuple[Tensor, RunningScores]:
+        """[B, Cin, F/2, T] -> ([B, C+M, F, T], scores for the next level up)."""
+        x = self.frame(x, memory.x)
+        if self.transformer is None:
+            return x, running
+        decoded = self.transformer(x, memory.h, memory.scores, *running.for_shape(self.maps, self.heads))
+        return decoded.x, RunningScores((decoded.self_scores, decoded.cross_scores))
+
+
+class Generator(nn.Module):
+    """AsymUNetMCT: from the spectrogram of a mixture to that of its instrumental."""
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        widths = encoder_widths(config)
+        levels = []
+        below, prev = widths[-1], None
+        for level in reversed(range(config.levels - 1)):
+            maps, heads = config.attention_maps[level], config.heads[level]
+            levels.append(DecoderLevel(config, level, below + widths[level], has_prev=prev == (maps, heads)))
+            below = widths[level]
+            prev = (maps, heads) if maps else prev
+        self.decoder = nn.ModuleList(levels)  # the deepest level first
+        self.out = nn.Conv2d(below, config.spectral_channels * config.fold, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Raw output, before any activation: [B, C, F, T] -> [B, C, F, T].
+
+        With `normalisation="song_peak"` x is already divided by the song's largest magnitude.
+        """
+        x, memories = self.encoder(x)
+        running = RunningScores((None, None))
+        for level, memory in zip(self.decoder, reversed(memories), strict=True):
+            x, running = level(x, memory, running)
+        return unfold_bins(self.out(x), self.config.fold)
+
+    def estimate(self, x: Tensor) -> Tensor:
+        """The instrumental of x [B, C, F, T] on x's scale, same shape.
+
+        `mapping`: the spectrogram itself, 2*sigmoid(y) - 1; `complex_mask`: the complex product y*x;
+        `magnitude_mask`: the mask sigmoid(y), to be multiplied with the mixture's spectrogram.
+        """
+        y = self(x)
+        match self.config.output:
+            case "mapping":
+                y = 2.0 * y.sigmoid() - 1.0
+                return y * window_rms(x) if self.config.normalisation == "window_rms" else y
+            case "complex_mask":
+                return complex_product(y, x)
+            case "magnitude_mask":
+                return y.sigmoid()
+
+
+class Discriminator(nn.Module):
+    """FrameGAN's critic: which frames, bands and audio channels did vocals contribute to?
+
+    Encoder and latent blocks of a generator (copied with `from_generator`, never shared), then a head.
+    """
+
+    def __init__(self, config: NetworkConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = Encoder(config)
+        self.head = nn.Conv2d(encoder_widths(config)[-1], config.audio_channels, 1)
+
+    @classmethod
+    def from_generator(cls, generator: Generator) -> Discriminator:
+        """A discriminator whose encoder starts from a copy of the generator's."""
+        critic = cls(generator.config)
+        critic.encoder.load_state_dict(generator.encoder.state_dict())
+        return critic
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, F, T] -> logits [B, audio channels, F of the last level, T]; positive = vocals."""
+        x, _ = self.encoder(x)
+        y: Tensor = self.head(x)
+        return y
+
+
+def encoder_widths(config: NetworkConfig) -> list[int]:
+    """Channels that leave each encoder level, attention maps included."""
+    return [config.level_channels(i) + m for i, m in enumerate((*config.attention_maps, 0))]
+
+
+def window_rms(x: Tensor) -> Tensor:
+    """Root mean square of each window: [B, C, F, T] -> [B, 1, 1, 1], at least 1e-4 (silence stays silent)."""
+    return x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
