@@ -52,6 +52,8 @@ class NetworkConfig:
     normalisation: Normalisation = "song_peak"
     """`song_peak`: the caller divides by the song's largest magnitude; `window_rms`: the network
     divides each window by its own root mean square."""
+    compression: float = 1.0
+    """Exponent of the magnitudes that enter the first level, below 1 to lift the quiet ones."""
     dropout: float = 0.1
     """Dropout of every residual branch, in training only."""
     decoder_dropout: tuple[float, ...] = (0.0, 0.0, 0.0, 0.0, 0.5, 0.5, 0.5, 0.5)
@@ -90,7 +92,7 @@ class NetworkConfig:
 
     def level_features(self, level: int) -> int:
         """Features of the level with index `level` (0-based)."""
-        return self.features // self.fold // 2**level
+        return self.features // self.fold >> level
 
     def level_channels(self, level: int) -> int:
         """Channels of the level with index `level` (0-based), attention maps not counted."""

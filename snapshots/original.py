@@ -28,17 +28,18 @@ def our_name(name: str, levels: int) -> str:
     the deepest level first.
     """
     for pattern, place in (
-        (r"positional_embedding\.extract(\d+)", lambda i: f"encoder.embedding.extracts.{i - 1}"),
-        (r"positional_embedding\.encoder(\d+)", lambda i: f"encoder.embedding.encoders.{i - 1}"),
-        (r"positional_embedding()", lambda i: "encoder.embedding"),
-        (rf"enc{levels}_transformer\.(\d+)", lambda i: f"encoder.latent.{i}"),
-        (r"enc(\d+)_transformer", lambda i: f"encoder.levels.{i - 1}.transformer"),
-        (r"dec(\d+)_transformer", lambda i: f"decoder.{levels - 1 - i}.transformer"),
-        (r"enc(\d+)", lambda i: f"encoder.levels.{i - 1}.frame"),
-        (r"dec(\d+)", lambda i: f"decoder.{levels - 1 - i}.frame"),
+        (r"positional_embedding\.extract(\d+)", "encoder.embedding.extracts.{down}"),
+        (r"positional_embedding\.encoder(\d+)", "encoder.embedding.encoders.{down}"),
+        (r"positional_embedding()", "encoder.embedding"),
+        (rf"enc{levels}_transformer\.(\d+)", "encoder.latent.{number}"),
+        (r"enc(\d+)_transformer", "encoder.levels.{down}.transformer"),
+        (r"dec(\d+)_transformer", "decoder.{up}.transformer"),
+        (r"enc(\d+)", "encoder.levels.{down}.frame"),
+        (r"dec(\d+)", "decoder.{up}.frame"),
     ):
         if match := re.match(pattern + r"\.", name):
-            name = place(int(match[1] or 0)) + name[match.end() - 1 :]
+            number = int(match[1] or 0)
+            name = place.format(number=number, down=number - 1, up=levels - 1 - number) + name[match.end() - 1 :]
             break
     return re.sub(r"\.gate(\d)\.(0|2)\.", lambda m: f".gate{m[1]}.{'mix' if m[2] == '0' else 'weigh'}.", name)
 

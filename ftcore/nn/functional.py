@@ -57,24 +57,39 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, prev_scores: Tensor | 
     scores = (rotate(q) * scale).transpose(-1, -2) @ rotate(k)
     if prev_scores is not None:
         scores = scores + prev_scores
-    return v @ scores.softmax(dim=-1).transpose(-1, -2), scores
+    # v is turned rather than the far larger softmax, whose gradient then stays contiguous
+    return (scores.softmax(dim=-1) @ v.transpose(-1, -2)).transpose(-1, -2), scores
 
 
 def fold_bins(x: Tensor, k: int) -> Tensor:
     """[B, C, F, T] -> [B, C*k, F/k, T]: bins f*k .. f*k+k-1 of a channel become k channels."""
     if k == 1:
         return x
-    return x.unflatten(2, (-1, k)).transpose(2, 3).flatten(1, 2)
+    y: Tensor = x.unflatten(2, (-1, k)).transpose(2, 3).flatten(1, 2)
+    return y
 
 
 def unfold_bins(x: Tensor, k: int) -> Tensor:
     """The inverse of `fold_bins`: [B, C*k, F/k, T] -> [B, C, F, T]."""
     if k == 1:
         return x
-    return x.unflatten(1, (-1, k)).transpose(2, 3).flatten(2, 3)
+    y: Tensor = x.unflatten(1, (-1, k)).transpose(2, 3).flatten(2, 3)
+    return y
 
 
 def complex_product(a: Tensor, b: Tensor) -> Tensor:
     """Product of complex spectrograms stored as [B, 2C, F, T]: C real parts, then C imaginary parts."""
     (ar, ai), (br, bi) = a.chunk(2, dim=1), b.chunk(2, dim=1)
     return torch.cat((ar * br - ai * bi, ar * bi + ai * br), dim=1)
+
+
+def compress(x: Tensor, exponent: float, is_complex: bool) -> Tensor:
+    """Raise the magnitudes of a spectrogram to a power and keep the phases (Ephrat et al. 2018).
+
+    x: [B, C, F, T], C magnitudes, or C/2 real and C/2 imaginary parts. Returns the same shape.
+    """
+    power = x.square()
+    if is_complex:
+        real, imaginary = power.chunk(2, dim=1)
+        power = torch.cat((real + imaginary, real + imaginary), dim=1)
+    return x * (power + 1e-6) ** ((exponent - 1.0) / 2.0)

@@ -95,7 +95,8 @@ class FrameConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, F, T] -> [B, C, F, T]."""
-        return self.weight_pw @ self.conv(x)
+        y: Tensor = self.weight_pw @ self.conv(x)
+        return y
 
 
 class ResBlock(nn.Module):
@@ -173,9 +174,7 @@ class ConvolutionalEmbedding(nn.Module):
         self.features = features
         widths = [channels + 1, *(2 * channels * i for i in range(1, scales))]
         heights = [features // 2**i for i in range(scales)]
-        self.extracts = nn.ModuleList(
-            ResBlock(w, 1, h, kernel_size=11) for w, h in zip(widths, heights, strict=True)
-        )
+        self.extracts = nn.ModuleList(ResBlock(w, 1, h, kernel_size=11) for w, h in zip(widths, heights, strict=True))
         self.encoders = nn.ModuleList(
             ResBlock(widths[i], widths[i + 1], heights[i], stride=(2, 2)) for i in range(scales - 1)
         )

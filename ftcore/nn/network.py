@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ftcore.config import NetworkConfig
-from ftcore.nn.functional import complex_product, fold_bins, unfold_bins
+from ftcore.nn.functional import complex_product, compress, fold_bins, table_dtype, unfold_bins
 from ftcore.nn.layers import ConvolutionalEmbedding, FrameDecoder, FrameEncoder
 from ftcore.nn.transformer import (
     ConvolutionalTransformerEncoder,
@@ -59,7 +59,11 @@ class EncoderLevel(nn.Module):
         self.maps = config.attention_maps[level] if level < config.levels - 1 else 0
         self.heads = config.heads[level]
         self.frame = FrameEncoder(
-            in_channels, channels, config.level_features(max(level - 1, 0)), downsample=level > 0, dropout=config.dropout
+            in_channels,
+            channels,
+            config.level_features(max(level - 1, 0)),
+            downsample=level > 0,
+            dropout=config.dropout,
         )
         self.transformer = (
             FrameTransformerEncoder(channels, self.maps, features, config.expansion, self.heads, config.dropout)
@@ -105,9 +109,7 @@ class Encoder(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Memory]]:
         """[B, C, F, T] -> (latent [B, C', F', T], one memory per level but the last)."""
-        if self.config.normalisation == "window_rms":
-            x = x / window_rms(x)
-        x = fold_bins(x, self.config.fold)
+        x = fold_bins(self.prepare(x).to(next(self.parameters()).dtype), self.config.fold)
         if self.embedding is not None:
             x = torch.cat((x, self.embedding(x)), dim=1)
         memories = []
@@ -120,6 +122,15 @@ class Encoder(nn.Module):
         for block in self.latent:
             x, scores = block(x, scores)
         return x, memories[:-1]
+
+    def prepare(self, x: Tensor) -> Tensor:
+        """Normalise and compress a spectrogram [B, C, F, T] as the config says, in float32 or better."""
+        x = x.to(table_dtype(x))
+        if self.config.normalisation == "window_rms":
+            x = x / window_rms(x)
+        if self.config.compression != 1.0:
+            x = compress(x, self.config.compression, self.config.is_complex)
+        return x
 
 
 class DecoderLevel(nn.Module):
@@ -170,6 +181,11 @@ class Generator(nn.Module):
             prev = (maps, heads) if maps else prev
         self.decoder = nn.ModuleList(levels)  # the deepest level first
         self.out = nn.Conv2d(below, config.spectral_channels * config.fold, 1)
+        if config.output == "complex_mask":  # start from the mixture itself: a mask of 1
+            nn.init.zeros_(self.out.weight)
+            identity = torch.zeros(self.out.out_channels)
+            identity[: config.audio_channels * config.fold] = 1.0
+            self.out.bias = nn.Parameter(identity)
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw output, before any activation: [B, C, F, T] -> [B, C, F, T].
@@ -183,12 +199,12 @@ class Generator(nn.Module):
         return unfold_bins(self.out(x), self.config.fold)
 
     def estimate(self, x: Tensor) -> Tensor:
-        """The instrumental of x [B, C, F, T] on x's scale, same shape.
+        """The instrumental of x [B, C, F, T] on x's scale, same shape and dtype (whatever the weights').
 
         `mapping`: the spectrogram itself, 2*sigmoid(y) - 1; `complex_mask`: the complex product y*x;
         `magnitude_mask`: the mask sigmoid(y), to be multiplied with the mixture's spectrogram.
         """
-        y = self(x)
+        y: Tensor = self(x).to(x.dtype)
         match self.config.output:
             case "mapping":
                 y = 2.0 * y.sigmoid() - 1.0
@@ -231,5 +247,11 @@ def encoder_widths(config: NetworkConfig) -> list[int]:
 
 
 def window_rms(x: Tensor) -> Tensor:
-    """Root mean square of each window: [B, C, F, T] -> [B, 1, 1, 1], at least 1e-4 (silence stays silent)."""
-    return x.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
+    """Root mean square of each window: [B, C, F, T] -> [B, 1, 1, 1], at least 1e-4 (silence stays silent).
+
+    Frames that are zero throughout do not count, so padding a window leaves its level as it is.
+    """
+    power = x.square().sum(dim=(1, 2))  # [B, T]
+    frames = (power > 0).sum(dim=1).clamp_min(1)
+    mean = power.sum(dim=1) / (frames * x.shape[1] * x.shape[2])
+    return mean.sqrt().clamp_min(1e-4)[:, None, None, None]

@@ -80,7 +80,8 @@ class ScoreGate(nn.Module):
     def forward(self, scores: Tensor, skip_scores: Tensor) -> Tensor:
         """Both [B, M, H, T, T]; returns the same shape."""
         gate = self.weigh(squared_relu(self.mix(torch.cat((scores, skip_scores), dim=1)))).sigmoid()
-        return gate * scores + (1.0 - gate) * skip_scores
+        mixed: Tensor = gate * scores + (1.0 - gate) * skip_scores
+        return mixed
 
 
 class FrameTransformerDecoder(nn.Module):

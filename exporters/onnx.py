@@ -1,0 +1,168 @@
+"""ONNX: one file that describes itself, for onnxruntime on CPU or CUDA."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import torch
+from torch import Tensor, nn
+
+from exporters import Parity, Precision
+from ftcore.atomic import replacing
+from ftcore.checkpoint import Checkpoint
+from ftcore.errors import FtError
+from ftcore.nn.network import Generator
+from ftcore.runtime import KEY, ModelInfo, OnnxModel
+
+SHAPES = ((1, 1.0), (2, 0.25), (3, 0.6))
+"""Parity is checked on these (batch, frames as a share of the model's window)."""
+
+MIN_SNR_DB = 40.0
+"""What fp16 must reach against float64."""
+
+
+class OnnxExporter:
+    """Exports `Generator.estimate`: spectrogram in, instrumental (or mask) out, float32 at both ends."""
+
+    suffix = ".onnx"
+
+    def export(self, checkpoint: Checkpoint, path: Path, *, precision: Precision) -> list[Parity]:
+        """See `exporters.Exporter`."""
+        info = ModelInfo(
+            network=checkpoint.network.config,
+            signal=checkpoint.signal,
+            precision=precision,
+            provenance=checkpoint.provenance,
+        )
+        window = info.signal.crop + 2 * info.signal.pad
+        model = to_onnx(checkpoint.network, window, precision)
+        clean(model)
+        onnx.helper.set_model_props(model, {KEY: info.to_json()})
+        with replacing(path) as part:
+            onnx.save_model(model, part)
+            runner = OnnxModel(part, "cpu")
+            report = [
+                compare(checkpoint.network, runner, batch, max(int(share * window), 1)) for batch, share in SHAPES
+            ]
+            check(report, precision)
+        return report
+
+
+class Estimate(nn.Module):
+    """The exported function of a generator."""
+
+    def __init__(self, network: Generator) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, F, T] -> [B, C, F, T], see `Generator.estimate`."""
+        return self.network.estimate(x)
+
+
+def to_onnx(network: Generator, frames: int, precision: Precision) -> onnx.ModelProto:
+    """The graph with dynamic batch and frames. Raises FtError if an axis came out fixed."""
+    network = copy.deepcopy(network).eval()
+    if precision == "fp16":
+        network = network.half()
+    config = network.config
+    example = torch.zeros(2, config.spectral_channels, config.features, frames)  # a batch of 1 would be frozen
+    axes = {0: torch.export.Dim("batch"), 3: torch.export.Dim("frames")}
+    with quiet():
+        program = torch.onnx.export(
+            Estimate(network),
+            (example,),
+            dynamo=True,
+            dynamic_shapes={"x": axes},
+            input_names=["spectrogram"],
+            output_names=["estimate"],
+            external_data=False,
+            verbose=False,
+        )
+    assert program is not None
+    model = program.model_proto
+    for value in (*model.graph.input, *model.graph.output):
+        dims = value.type.tensor_type.shape.dim
+        if dims[0].HasField("dim_value") or dims[3].HasField("dim_value"):
+            raise FtError(f"export failed: the batch or frame axis of {value.name} came out fixed")
+    return model
+
+
+def clean(model: onnx.ModelProto) -> None:
+    """Remove what names the machine that exported: source paths and stack traces."""
+    for holder in (model, model.graph, *model.graph.node, *model.graph.value_info, *model.functions):
+        del holder.metadata_props[:]
+        holder.doc_string = ""
+    for function in model.functions:
+        for node in function.node:
+            del node.metadata_props[:]
+            node.doc_string = ""
+    for tensor in (*model.graph.initializer, *model.graph.input, *model.graph.output):
+        del tensor.metadata_props[:]
+        tensor.doc_string = ""
+
+
+def compare(network: Generator, runner: OnnxModel, batch: int, frames: int) -> Parity:
+    """Run both on seeded noise with the spectral slope of music."""
+    config = network.config
+    slope = 1.0 / (1.0 + np.arange(config.features, dtype=np.float32) / 8.0)
+    shape = (batch, config.spectral_channels, config.features, frames)
+    x = np.random.default_rng(0).standard_normal(shape, np.float32) * slope[:, None]
+    if not config.is_complex:
+        x = np.abs(x)
+    exact = _run(copy.deepcopy(network).double(), x.astype(np.float64))
+    error = runner.run(x) - exact
+    peak = np.abs(exact).max()
+    return Parity(
+        batch=batch,
+        frames=frames,
+        error=float(np.abs(error).max() / peak),
+        original_error=float(np.abs(_run(network, x) - exact).max() / peak),
+        snr_db=float(10 * np.log10(np.square(exact).sum() / max(np.square(error).sum(), 1e-30))),
+    )
+
+
+def check(report: list[Parity], precision: Precision) -> None:
+    """Raise FtError unless the export is as exact as its precision allows.
+
+    In fp32 it may be twice as far from float64 as the original in float32 (or 1e-4): deep networks
+    amplify rounding, so a fixed bound would refuse good files or pass bad ones.
+    """
+    for row in report:
+        good = row.snr_db >= MIN_SNR_DB if precision == "fp16" else row.error <= max(1e-4, 2 * row.original_error)
+        if not good:
+            raise FtError(
+                f"the exported network is not the same as the original (batch {row.batch}, {row.frames} frames: "
+                f"error {row.error:.1e}, {row.snr_db:.0f} dB SNR; the original's own rounding {row.original_error:.1e})"
+            )
+
+
+@torch.no_grad()
+def _run(network: Generator, x: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+    y: npt.NDArray[np.floating] = network.eval().estimate(torch.from_numpy(x)).numpy()
+    return y
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """torch's exporter reports its stages on several channels; only its errors matter here."""
+    level = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(level)
+
+
+exporter = OnnxExporter()

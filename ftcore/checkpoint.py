@@ -1,0 +1,77 @@
+"""Our checkpoints: a safetensors file whose single metadata entry describes the model (torch)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError, safe_open
+
+from ftcore.atomic import write_bytes
+from ftcore.config import NetworkConfig, SignalConfig
+from ftcore.errors import FtError
+from ftcore.nn.network import Generator
+
+FORMAT = 1
+"""Version of the description; a reader refuses versions it does not know."""
+
+KEY = "ft"
+"""The one metadata key: safetensors orders several at random, which would change the bytes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """A trained generator and what is needed to use, export and credit it."""
+
+    network: Generator
+    """In eval mode, on the CPU."""
+    signal: SignalConfig
+    """The audio format it was trained on."""
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Where the weights come from: command, data, seed, scores, licence (plain JSON values)."""
+
+
+def save(path: Path, checkpoint: Checkpoint) -> None:
+    """Write atomically; the same checkpoint always gives the same bytes. Raises FtError."""
+    description = {
+        "format": FORMAT,
+        "network": checkpoint.network.config.to_dict(),
+        "signal": checkpoint.signal.to_dict(),
+        "provenance": checkpoint.provenance,
+    }
+    tensors = {k: v.detach().cpu().contiguous() for k, v in checkpoint.network.state_dict().items()}
+    write_bytes(path, safetensors.torch.save(tensors, metadata={KEY: json.dumps(description, sort_keys=True)}))
+
+
+def load(path: Path) -> Checkpoint:
+    """Read a checkpoint; nothing in it is executed. Raises FtError naming the file and the reason."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except FileNotFoundError:
+        raise FtError(f"{path}: no such file") from None
+    except (OSError, SafetensorError) as error:
+        raise FtError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
+    try:
+        description = json.loads(metadata[KEY])
+        version, network, signal = description["format"], description["network"], description["signal"]
+    except (KeyError, TypeError, json.JSONDecodeError):
+        raise FtError(f"{path}: a safetensors file, but not a checkpoint of ft (no description inside)") from None
+    if version != FORMAT:
+        raise FtError(f"{path}: checkpoint format {version}, this version of ft reads {FORMAT}")
+    try:
+        with torch.device("meta"):
+            generator = Generator(NetworkConfig.from_dict(network))
+        generator.load_state_dict(tensors, assign=True)
+    except (FtError, RuntimeError) as error:
+        raise FtError(f"{path}: weights and config do not fit together ({str(error).splitlines()[0]})") from None
+    return Checkpoint(
+        network=generator.eval(),
+        signal=SignalConfig.from_dict(signal),
+        provenance=description.get("provenance", {}),
+    )

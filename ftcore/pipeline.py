@@ -1,0 +1,159 @@
+"""Streaming separation: blocks of the mixture in, blocks of the vocals out, in bounded memory.
+
+    blocks -> resample -> groups -> STFT -> windows -> network -> ISTFT -> ungroup -> resample
+                                    (vocals = mixture - instrumental, in the spectrogram)
+
+Every step is a generator that pulls from the one before. What comes back is the vocals rather than the
+instrumental, so that whatever the model cannot hear (above its sample rate) stays in the instrumental.
+
+Axes: G channel groups, A audio channels of the model, F bins with the Nyquist bin, T frames.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import soxr
+
+from ftcore.audio import Block
+from ftcore.runtime import Model
+from ftcore.stft import Complex, istft, stft
+
+Index = npt.NDArray[np.intp]
+"""[G, A]: which channel of the file stands where."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Windowing:
+    """How frames are cut for the network."""
+
+    crop: int
+    """Frames kept of each window."""
+    pad: int
+    """Frames of context on either side; beyond the song's ends they are zero."""
+    batch: int = 1
+    """Windows that go through the network at once."""
+
+
+def separate_blocks(
+    blocks: Iterable[Block], *, rate: int, channels: int, model: Model, windowing: Windowing, peak: float = 1.0
+) -> Iterator[tuple[Block, Block]]:
+    """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
+
+    `peak` is the song's largest spectral magnitude (see `song_peak`), for models that want it.
+    """
+    signal = model.info.signal
+    groups = channel_groups(channels, model.info.network.audio_channels)
+    waiting: deque[Block] = deque()
+
+    def remembered() -> Iterator[Block]:
+        for block in blocks:
+            waiting.append(block)
+            yield block
+
+    mixture = stft(_grouped(remembered(), rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
+    estimates = istft(vocal_frames(mixture, model, windowing, peak), signal.n_fft, signal.hop)
+    for vocals in resample((ungroup(v, groups, channels) for v in estimates), signal.sample_rate, rate):
+        yield from _pair(waiting, vocals)
+    for block in waiting:  # resampling may round the length down
+        yield block, np.zeros_like(block)
+
+
+def song_peak(blocks: Iterable[Block], *, rate: int, channels: int, model: Model) -> float:
+    """The largest magnitude of the song's spectrogram at the model's rate (at least 1e-8)."""
+    signal = model.info.signal
+    groups = channel_groups(channels, model.info.network.audio_channels)
+    frames = stft(_grouped(blocks, rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
+    return max((float(np.abs(z).max()) for z in frames), default=0.0) or 1e-8
+
+
+def channel_groups(channels: int, width: int) -> Index:
+    """How a file's channels enter a model of `width` audio channels: the first ones together, the rest singly.
+
+    A channel on its own stands in every place of its group.
+    """
+    together = [tuple(range(width))] if channels >= width else []
+    singles = [(c,) * width for c in range(width if together else 0, channels)]
+    return np.array(together + singles, np.intp)
+
+
+def ungroup(x: Block, groups: Index, channels: int) -> Block:
+    """[G, A, samples] -> [channels, samples]: the mean over the places of each channel."""
+    return np.stack([x[groups == c].mean(axis=0) for c in range(channels)])
+
+
+def resample(blocks: Iterable[Block], source: int, target: int) -> Iterator[Block]:
+    """Blocks [channels, samples] at rate `source`, as blocks at rate `target`."""
+    if source == target:
+        yield from blocks
+        return
+    stream = None
+    for block in blocks:
+        if stream is None:
+            stream = soxr.ResampleStream(source, target, block.shape[0], dtype="float32", quality="HQ")
+            rest = np.zeros((0, block.shape[0]), np.float32)
+        out = stream.resample_chunk(np.ascontiguousarray(block.T))
+        if len(out):
+            yield np.ascontiguousarray(out.T)
+    if stream is not None:
+        yield np.ascontiguousarray(stream.resample_chunk(rest, last=True).T)
+
+
+def vocal_frames(frames: Iterable[Complex], model: Model, windowing: Windowing, peak: float) -> Iterator[Complex]:
+    """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides."""
+    crop, pad = windowing.crop, windowing.pad
+    step = crop * windowing.batch
+    buffer: Complex | None = None  # `pad` frames of context, then the frames not yet separated
+    for chunk in frames:
+        if buffer is None:
+            buffer = np.zeros((*chunk.shape[:-1], pad), np.complex64)
+        buffer = np.concatenate((buffer, chunk), axis=-1)
+        while buffer.shape[-1] >= step + 2 * pad:
+            yield _separate(buffer[..., : step + 2 * pad], model, windowing, peak)
+            buffer = buffer[..., step:]
+    while buffer is not None and buffer.shape[-1] > pad:
+        left = min(buffer.shape[-1] - pad, step)
+        short = -left % crop + left + 2 * pad - buffer.shape[-1]
+        part = np.pad(buffer, [(0, 0)] * 3 + [(0, max(short, 0))])
+        yield _separate(part[..., : -left % crop + left + 2 * pad], model, windowing, peak)[..., :left]
+        buffer = buffer[..., left:]
+
+
+def _separate(z: Complex, model: Model, windowing: Windowing, peak: float) -> Complex:
+    """[G, A, F, n * crop + 2 * pad] -> the vocals of the middle, [G, A, F, n * crop]."""
+    network, (crop, pad) = model.info.network, (windowing.crop, windowing.pad)
+    starts = range(0, z.shape[-1] - 2 * pad, crop)
+    windows = np.concatenate([z[..., s : s + crop + 2 * pad] for s in starts])  # [n * G, A, F, T]
+    scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
+    bins = windows[:, :, :-1] * scale
+    x = np.concatenate((bins.real, bins.imag), axis=1) if network.is_complex else np.abs(bins)
+    size = windowing.batch
+    y = np.concatenate([model.run(x[i : i + size]) for i in range(0, len(x), size)])[..., pad : pad + crop]
+    kept = windows[..., pad : pad + crop]
+    vocals = np.zeros_like(kept)  # no voice reaches the Nyquist bin: the instrumental keeps it
+    if network.is_complex:
+        real, imaginary = np.split(y, 2, axis=1)
+        vocals[:, :, :-1] = kept[:, :, :-1] - (real + 1j * imaginary) / scale
+    else:
+        vocals[:, :, :-1] = kept[:, :, :-1] * (1.0 - y)
+        vocals[:, :, -1] = kept[:, :, -1]  # as the original does: its mask is 0 there
+    return np.concatenate(np.split(vocals, len(starts)), axis=-1)
+
+
+def _grouped(blocks: Iterable[Block], rate: int, target: int, groups: Index) -> Iterator[Block]:
+    return (block[groups] for block in resample(blocks, rate, target))
+
+
+def _pair(waiting: deque[Block], vocals: Block) -> Iterator[tuple[Block, Block]]:
+    """Match vocals with the oldest samples of the mixture; vocals past its end are dropped."""
+    while waiting and vocals.shape[1]:
+        mixture = waiting.popleft()
+        count = min(mixture.shape[1], vocals.shape[1])
+        if count < mixture.shape[1]:
+            waiting.appendleft(mixture[:, count:])
+        yield mixture[:, :count], vocals[:, :count]
+        vocals = vocals[:, count:]

@@ -1,0 +1,185 @@
+"""Exported models: what they say of themselves, and running them with onnxruntime."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ftcore.config import NetworkConfig, SignalConfig
+from ftcore.errors import FtError
+
+if TYPE_CHECKING:
+    pass
+
+FORMAT = 1
+"""Version of the metadata; a reader refuses versions it does not know."""
+
+KEY = "ft"
+"""Metadata key that holds the description as JSON."""
+
+INSTALL = "pip install 'frame-transformer[cpu]'"
+INSTALL_GPU = "pip install 'frame-transformer[gpu]'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """Everything that separation needs to know of a model; it lives in the exported file."""
+
+    network: NetworkConfig
+    signal: SignalConfig
+    precision: str = "fp32"
+    provenance: dict[str, Any] = field(default_factory=dict)
+    """Where the weights come from, and their licence."""
+
+    def to_json(self) -> str:
+        """The metadata entry."""
+        description = {
+            "format": FORMAT,
+            "network": self.network.to_dict(),
+            "signal": self.signal.to_dict(),
+            "stems": ["vocals", "instrumental"],
+            "precision": self.precision,
+            "provenance": self.provenance,
+        }
+        return json.dumps(description, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelInfo:
+        """The inverse of `to_json`. Raises FtError."""
+        try:
+            values = json.loads(text)
+            version = values["format"]
+            if version != FORMAT:
+                raise FtError(f"model format {version}, this version of ft reads {FORMAT}")
+            return cls(
+                network=NetworkConfig.from_dict(values["network"]),
+                signal=SignalConfig.from_dict(values["signal"]),
+                precision=values["precision"],
+                provenance=values["provenance"],
+            )
+        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+            raise FtError(f"its description is damaged ({error})") from None
+
+
+class Model(Protocol):
+    """A network ready to run, whatever runs it."""
+
+    @property
+    def info(self) -> ModelInfo:
+        """What it says of itself."""
+        ...
+
+    @property
+    def provider(self) -> str:
+        """What runs it, in onnxruntime's words."""
+        ...
+
+    def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[B, spectral channels, F, T] -> the same shape: instrumental or mask, see `Generator.estimate`."""
+        ...
+
+
+class OnnxModel:
+    """An exported model in an onnxruntime session."""
+
+    def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
+        """Open `path` on `device`: auto, cpu, cuda or cuda:N. `threads` 0 = one per core.
+
+        Raises FtError for a file that is not a model of ft, for a missing onnxruntime, and when cuda
+        was asked for and does not work.
+        """
+        ort = import_onnxruntime()
+        if not path.is_file():
+            raise FtError(f"{path}: no such model file")
+        options = ort.SessionOptions()
+        options.log_severity_level = 4
+        options.intra_op_num_threads = threads
+        options.enable_mem_pattern = False  # half the peak memory at equal speed
+        try:
+            with preloaded(ort, device) as reason:
+                self._session = ort.InferenceSession(path, options, providers=providers(ort, device))
+        except Exception as error:  # onnxruntime raises its own types for each kind of damage
+            raise FtError(f"{path}: not a model that onnxruntime can open ({first_line(error)})") from None
+        self.provider = self._session.get_providers()[0]
+        if device.startswith("cuda") and self.provider != "CUDAExecutionProvider":
+            hint = "" if "CUDAExecutionProvider" in ort.get_available_providers() else f"; {INSTALL_GPU}"
+            raise FtError(f"device {device}: CUDA does not work here ({reason() or 'no CUDA provider'}){hint}")
+        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        if text is None:
+            raise FtError(f"{path}: an ONNX file, but not a model of ft (no description inside)")
+        try:
+            self.info = ModelInfo.from_json(text)
+        except FtError as error:
+            raise FtError(f"{path}: {error}") from None
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        """[B, spectral channels, F, T] -> the same shape. Raises FtError when onnxruntime fails."""
+        try:
+            (y,) = self._session.run(None, {self._input: x})
+        except Exception as error:
+            raise FtError(f"inference failed ({first_line(error)})") from None
+        return np.asarray(y)
+
+
+def import_onnxruntime() -> Any:
+    """The module. Raises FtError saying what to install when it is missing or installed twice."""
+    if {"onnxruntime", "onnxruntime-gpu"} <= installed_runtimes():
+        raise FtError(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
+            f"pip uninstall -y onnxruntime onnxruntime-gpu, then {INSTALL} (or [gpu])"
+        )
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise FtError(f"onnxruntime cannot be imported ({first_line(error)}): {INSTALL} (or [gpu])") from None
+    return onnxruntime
+
+
+def installed_runtimes() -> set[str]:
+    """Which onnxruntime distributions are installed."""
+    found = set()
+    for name in ("onnxruntime", "onnxruntime-gpu"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            metadata.distribution(name)
+            found.add(name)
+    return found
+
+
+def providers(ort: Any, device: str) -> list[Any]:
+    """onnxruntime's providers for a device name, best first. Raises FtError for an unknown name."""
+    kind, _, index = device.partition(":")
+    if kind not in ("auto", "cpu", "cuda") or (index and (kind != "cuda" or not index.isdigit())):
+        raise FtError(f"unknown device {device!r}; known: auto, cpu, cuda, cuda:N")
+    available = ort.get_available_providers()
+    chosen: list[Any] = ["CPUExecutionProvider"]
+    if kind != "cpu" and "CUDAExecutionProvider" in available:
+        settings = {"device_id": int(index or 0), "cudnn_conv_algo_search": "HEURISTIC"}
+        chosen.insert(0, ("CUDAExecutionProvider", settings))
+    return chosen
+
+
+@contextlib.contextmanager
+def preloaded(ort: Any, device: str) -> Any:
+    """Load CUDA's libraries where the GPU build wants them; yields a function giving what failed, if any.
+
+    onnxruntime prints its reasons instead of raising them, and then silently runs on the CPU.
+    """
+    said = io.StringIO()
+    if device != "cpu" and "CUDAExecutionProvider" in ort.get_available_providers():
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            ort.preload_dlls(directory="")
+    yield lambda: said.getvalue().strip().replace("\n", " ")[:300]
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, shortened."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
