@@ -1,0 +1,114 @@
+"""The frame of the command line: lazy commands from entry points, and the one error boundary."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from typing import Annotated, Any, NoReturn
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_command as to_command
+
+from ftcore import __version__, plugins
+from ftcore.errors import FtError, UsageError
+
+SUMMARIES = {
+    "separate": "Split songs into vocals and instrumental.",
+    "train": "Train a network on folders of instrumental music and of vocals.",
+    "export": "Export a trained checkpoint for separation.",
+    "models": "The models that can be used by name.",
+    "plugins": "What installed packages add to ft.",
+    "doctor": "Check the installation; say what is missing and how to get it.",
+}
+"""One line per built-in command, so that `ft --help` need not import them."""
+
+
+INTERRUPTED = 130
+"""Exit status after Ctrl-C, as shells count: 128 + SIGINT."""
+
+
+class LazyGroup(TyperGroup):
+    """Commands are the entry points of `ft.commands`; one is imported when it runs, not when it is listed."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Built-in commands in the order of use, then the plugins'."""
+        found = plugins.discover("ft.commands")
+        return [name for name in SUMMARIES if name in found] + [name for name in found if name not in SUMMARIES]
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A stand-in for the help text."""
+        entry = plugins.discover("ft.commands").get(cmd_name)
+        if entry is None:
+            return None
+        return TyperCommand(cmd_name, help=SUMMARIES.get(cmd_name, f"From the package {plugins.package(entry)}."))
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The real command, to be run."""
+        found = plugins.discover("ft.commands")
+        name = args[0]
+        if name not in found:
+            close = difflib.get_close_matches(name, found)
+            hint = f"did you mean {close[0]!r}?" if close else "see ft --help"
+            raise UsageError(f"no command {name!r}; {hint}")
+        command = plugins.load(found[name])
+        if not isinstance(command, typer.Typer):
+            raise FtError(f"plugin {name!r} of {plugins.package(found[name])} is no typer.Typer")
+        return name, to_command(command), args[1:]
+
+
+app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def show_version(value: bool) -> None:
+    """Print the version and leave."""
+    if value:
+        typer.echo(f"ft {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Takes songs apart into vocals and instrumental."""
+    if debug:
+        os.environ["FT_DEBUG"] = "1"
+
+
+def main() -> NoReturn:
+    """Run the command line; every error becomes one line on stderr and an exit status.
+
+    0 all went well, 1 something failed, 2 the request itself was wrong, INTERRUPTED after Ctrl-C.
+    """
+    try:
+        status = app(standalone_mode=False) or 0
+        if status == INTERRUPTED:  # typer has already turned the exception into a status
+            raise KeyboardInterrupt
+    except typer.TyperException as error:  # usage errors of the parser
+        status = fail(error.format_message(), error.exit_code)
+    except FtError as error:
+        if os.environ.get("FT_DEBUG"):
+            raise
+        status = fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except (KeyboardInterrupt, typer.Abort):
+        status = fail("interrupted; nothing half-written is left", INTERRUPTED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would complain again
+        status = 1
+    except Exception as error:
+        if os.environ.get("FT_DEBUG"):
+            raise
+        status = fail(f"a bug in ft: {type(error).__name__}: {error}; please report it with the output of --debug", 1)
+    sys.exit(status)
+
+
+def fail(message: str, status: int) -> int:
+    """Print one line and hand the status on."""
+    if message:
+        typer.echo(f"ft: {' '.join(message.split())}", err=True)
+    return status

@@ -1,0 +1,1 @@
+"""One module per command, each with a `typer.Typer` named `app`."""

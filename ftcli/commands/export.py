@@ -1,0 +1,48 @@
+"""`ft export`: a trained checkpoint into a file that separates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from ftcore import plugins
+from ftcore.errors import FtError, UsageError
+
+if TYPE_CHECKING:
+    from ftcore.checkpoint import Checkpoint
+
+app = typer.Typer()
+
+
+@app.command()
+def export(
+    file_format: Annotated[str, typer.Argument(metavar="FORMAT", help="onnx, or a format that a plugin adds.")],
+    checkpoint: Annotated[Path, typer.Argument(help="A checkpoint (.safetensors).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write.")],
+    precision: Annotated[Literal["fp32", "fp16"], typer.Option(help="Of the weights inside.")] = "fp32",
+) -> None:
+    """Export a trained checkpoint for separation, checked against the original."""
+    found = plugins.discover("ft.exporters")
+    if file_format not in found:
+        raise UsageError(f"no export format {file_format!r}; installed: {', '.join(found) or 'none'}")
+    loaded = load_checkpoint(checkpoint)
+    if not out.parent.is_dir():
+        raise FtError(f"{out.parent}: no such folder")
+    report = plugins.load(found[file_format]).export(loaded, out, precision=precision)
+    for row in report:
+        typer.echo(
+            f"batch {row.batch}, {row.frames} frames: largest error {row.error:.1e} of the peak against float64 "
+            f"({row.snr_db:.0f} dB SNR; torch in float32: {row.original_error:.1e})"
+        )
+    typer.echo(f"{out}: {precision}, {out.stat().st_size / 1e6:.1f} MB")
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """One of our checkpoints. Raises FtError, also where torch is not installed."""
+    try:
+        from ftcore import checkpoint
+    except ImportError as error:
+        raise FtError(f"exporting needs {error.name}: pip install 'frame-transformer[train]'") from None
+    return checkpoint.load(path)
