@@ -1,0 +1,74 @@
+"""Split openly licensed audio into training folders and validation pairs, by source.
+
+    python benchmarks/starter_data.py DATA WORK
+
+DATA holds `manifest.csv` (columns file, source_repo) and the audio it names, below `instrumental/` and
+`vocal/`. WORK gets `train/instrumental` and `train/vocal` (links) from all sources but the held-out
+ones, and `validation/NNN` with mixture, instrumental and vocals of the held-out ones: 24 items of
+10 s, the voice 5 dB under the music (RMS), seed 0.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+HELD_OUT = {
+    # singing: a solo singer, a choir tool's voices, single male notes
+    "mir-dataset-loaders/mirdata",
+    "MTG/sms-tools",
+    "vocobox/human-voice-dataset",
+    # music: rock and pop productions, orchestral and electronic game music, hip-hop beats, mixed examples
+    "thePegasusai/OpenSource-V0.01-Productions-",
+    "thelaui/M.A.R.S.",
+    "gm3/cc0-beats",
+    "librosa/data",
+}
+RATE, SECONDS, ITEMS, VOICE_DB = 44100, 10, 24, -5.0
+
+
+def crop(rng: np.random.Generator, files: list[Path]) -> npt.NDArray[np.float64]:
+    """A crop [samples, 2] of a random file that is not mostly silent."""
+    while True:
+        audio, rate = soundfile.read(files[rng.integers(len(files))], always_2d=True)
+        assert rate == RATE and audio.shape[1] == 2
+        start = int(rng.integers(max(len(audio) - RATE * SECONDS, 0) + 1))
+        part = audio[start : start + RATE * SECONDS]
+        loud = np.abs(part).max(axis=1).reshape(-1, RATE // 10).max(axis=1) if len(part) == RATE * SECONDS else []
+        if np.mean(np.asarray(loud) > 0.01) > 0.7:
+            return part
+
+
+def main(data: Path, work: Path) -> None:
+    """Write the split."""
+    held: dict[str, list[Path]] = {"instrumental": [], "vocal": []}
+    sources = {row["file"]: row["source_repo"] for row in csv.DictReader((data / "manifest.csv").open())}
+    for name, source in sorted(sources.items()):
+        kind, path = name.split("/")[0], data / name
+        if kind not in held:
+            continue
+        if source in HELD_OUT:
+            held[kind].append(path)
+            continue
+        link = work / "train" / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(path.resolve())
+    rng = np.random.default_rng(0)
+    for item in range(ITEMS):
+        music, voice = crop(rng, held["instrumental"]), crop(rng, held["vocal"])
+        voice *= 10 ** (VOICE_DB / 20) * np.sqrt(np.mean(music**2) / np.mean(voice**2))
+        scale = min(1.0, 0.99 / max(np.abs(music + voice).max(), np.abs(music).max(), np.abs(voice).max()))
+        folder = work / "validation" / f"{item:03}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for stem, audio in (("mixture", music + voice), ("instrumental", music), ("vocals", voice)):
+            soundfile.write(folder / f"{stem}.wav", audio * scale, RATE, subtype="FLOAT")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Training data: libraries of audio and the mixtures drawn from them."""
