@@ -1,0 +1,67 @@
+"""Fixtures: one small exported model, and audio to separate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from exporters.onnx import exporter
+from ftcore import checkpoint
+from ftcore.checkpoint import Checkpoint
+from ftcore.config import NetworkConfig, SignalConfig
+from ftcore.nn.network import Generator
+
+TINY = NetworkConfig(
+    features=32,
+    fold=2,
+    channels=2,
+    multipliers=(1, 2, 4),
+    attention_maps=(0, 2),
+    heads=(2, 2, 2),
+    expansion=16,
+    latent_layers=1,
+    latent_expansion=2,
+    embedding_scales=0,
+    output="complex_mask",
+    normalisation="window_rms",
+    compression=0.5,
+    dropout=0.0,
+    decoder_dropout=(0.0, 0.0),
+)
+TINY_SIGNAL = SignalConfig(sample_rate=8000, n_fft=64, hop=32, crop=48, pad=8)
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of an untrained tiny network whose output is no trivial mask."""
+    torch.manual_seed(0)
+    network = Generator(TINY).eval()
+    torch.nn.init.normal_(network.out.weight, std=0.1)
+    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
+    checkpoint.save(path, Checkpoint(network=network, signal=TINY_SIGNAL, provenance={"licence": "MIT"}))
+    return path
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_checkpoint: Path) -> Path:
+    """The same, exported."""
+    path = tiny_checkpoint.with_suffix(".onnx")
+    exporter.export(checkpoint.load(tiny_checkpoint), path, precision="fp32")
+    return path
+
+
+@pytest.fixture
+def song(tmp_path: Path) -> Path:
+    """Three quarters of a second of stereo noise at 8 kHz, 16 bit."""
+    path = tmp_path / "song.wav"
+    soundfile.write(path, noise(6000, 2).T, 8000, subtype="PCM_16")
+    return path
+
+
+def noise(samples: int, channels: int, seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
+    """Seeded noise [channels, samples], rms 0.1."""
+    return (0.1 * np.random.default_rng(seed).standard_normal((channels, samples))).astype(np.float32)

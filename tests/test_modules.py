@@ -1,0 +1,134 @@
+"""Every module against its recorded inputs, parameters and outputs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ftcore.nn.attention import ConvolutionalMultiheadAttention, MultichannelMultiheadAttention
+from ftcore.nn.layers import (
+    ChannelNorm,
+    ConvolutionalEmbedding,
+    FrameConv,
+    FrameDecoder,
+    FrameEncoder,
+    MultichannelLayerNorm,
+    MultichannelLinear,
+    ResBlock,
+)
+from ftcore.nn.transformer import (
+    ConvolutionalTransformerEncoder,
+    FrameTransformerDecoder,
+    FrameTransformerEncoder,
+)
+from snapshots.original import TABLES, our_name
+from tests.vectors import REFERENCE, relative_error
+
+MODULES: dict[str, Any] = json.loads((REFERENCE / "modules.json").read_text())
+
+
+def linear(c: dict[str, Any]) -> nn.Module:
+    sizes = (c["in_channels"], c["out_channels"], c["in_features"], c["out_features"])
+    return MultichannelLinear(*sizes, positionwise=c.get("positionwise", True), bias=c.get("bias", False))
+
+
+def res_block(c: dict[str, Any]) -> nn.Module:
+    stride = (2, 1) if c.get("downsample") else (1, 1)
+    size = c.get("kernel_size", 3)
+    return ResBlock(c["in_channels"], c["out_channels"], c["features"], kernel_size=size, stride=stride)
+
+
+def decoder(c: dict[str, Any]) -> nn.Module:
+    sizes = (c["channels"], c["out_channels"], c["features"], c["expansion"], c["num_heads"])
+    return FrameTransformerDecoder(*sizes, has_prev=c["has_prev_skip"])
+
+
+def attention(c: dict[str, Any]) -> nn.Module:
+    return MultichannelMultiheadAttention(c["channels"], c["num_heads"], c["features"])
+
+
+BUILD: dict[str, Callable[[dict[str, Any]], nn.Module]] = {
+    "multichannel_linear_pw": linear,
+    "multichannel_linear_dw": linear,
+    "multichannel_linear_dwonly": linear,
+    "multichannel_layer_norm": lambda c: MultichannelLayerNorm(c["channels"], c["features"]),
+    "channel_norm": lambda c: ChannelNorm(c["channels"]),
+    "frame_conv": lambda c: FrameConv(c["in_channels"], c["in_features"], c["kernel_size"], c["groups"]),
+    "res_block_down": res_block,
+    "res_block_same": res_block,
+    "convolutional_embedding": lambda c: ConvolutionalEmbedding(c["channels"], c["features"], 9),
+    "multichannel_attention_self": attention,
+    "multichannel_attention_cross": attention,
+    "convolutional_attention": lambda c: ConvolutionalMultiheadAttention(
+        c["channels"], c["num_heads"], c["kernel_size"]
+    ),
+    "frame_transformer_encoder": lambda c: FrameTransformerEncoder(
+        c["channels"], c["out_channels"], c["features"], c["expansion"], c["num_heads"]
+    ),
+    "frame_transformer_decoder": decoder,
+    "frame_transformer_decoder_first": decoder,
+    "convolutional_transformer_encoder": lambda c: ConvolutionalTransformerEncoder(
+        c["channels"], c["expansion"], c["num_heads"], restart=True
+    ),
+    "frame_encoder": lambda c: FrameEncoder(c["in_channels"], c["out_channels"], c["features"]),
+    "frame_decoder": lambda c: FrameDecoder(c["in_channels"] + c["out_channels"], c["out_channels"], c["features"]),
+}
+
+ARGUMENTS = {"mem": "memory", "prev_qk": "prev_scores", "skip": "skip", "skip_qk": "skip_scores"}
+ARGUMENTS |= {"prev_qk1": "self_scores", "prev_qk2": "cross_scores"}
+
+
+def module_name(name: str, module: str) -> str:
+    """A recorded parameter's name within our module."""
+    if module == "convolutional_embedding":
+        return our_name(f"positional_embedding.{name}", 9).removeprefix("encoder.embedding.")
+    return our_name(f".{name}", 9).removeprefix(".")
+
+
+def test_every_recorded_module_is_built() -> None:
+    assert set(BUILD) == set(MODULES)
+    assert len(BUILD) == 18
+
+
+@pytest.mark.parametrize("name", BUILD)
+def test_module_reproduces_its_recording(name: str) -> None:
+    with np.load(REFERENCE / f"{name}.npz") as file:
+        arrays = {key: torch.from_numpy(file[key]) for key in file}
+    module = BUILD[name](MODULES[name]["config"])
+    state = {
+        module_name(k.removeprefix("param."), name): v
+        for k, v in arrays.items()
+        if k.startswith("param.") and not TABLES.search(k)
+    }
+    module.load_state_dict(state)
+    inputs = {k.removeprefix("in."): v for k, v in arrays.items() if k.startswith("in.")}
+    x = inputs.pop("x")
+    with torch.no_grad():
+        outputs = module.eval()(x, **{ARGUMENTS[k]: v for k, v in inputs.items()})
+    outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
+    expected = {k.removeprefix("out."): v for k, v in arrays.items() if k.startswith("out.")}
+    assert len(outputs) == len(expected)
+    for actual, (key, recorded) in zip(outputs, expected.items(), strict=True):
+        assert actual.shape == recorded.shape, key
+        assert relative_error(actual, recorded) < 1e-5, key
+
+
+def test_restart_is_the_original_and_not_the_default() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(1, 8, 2, 5)
+    quirk = ConvolutionalTransformerEncoder(8, 2, 2, restart=True).eval()
+    plain = ConvolutionalTransformerEncoder(8, 2, 2).eval()
+    plain.load_state_dict(quirk.state_dict())
+    with torch.no_grad():
+        assert not torch.allclose(quirk(x)[0], plain(x)[0])
+        for block in (quirk, plain):  # without attention, only the plain residual still shows the parts before it
+            for parameter in (*block.attn.parameters(), *block.conv4.parameters()):
+                parameter.zero_()
+        assert torch.equal(quirk(x)[0], x)
+        assert not torch.allclose(plain(x)[0], x)

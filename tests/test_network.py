@@ -1,0 +1,160 @@
+"""The assembled networks."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import snapshots
+from ftcore.config import NetworkConfig
+from ftcore.errors import FtError
+from ftcore.nn.functional import complex_product, compress, fold_bins, unfold_bins
+from ftcore.nn.network import Discriminator, Generator, window_rms
+from tests.vectors import REFERENCE, fill, filled_input, filled_state, relative_error
+
+TINY = NetworkConfig(
+    features=32,
+    fold=2,
+    channels=2,
+    multipliers=(1, 2, 4),
+    attention_maps=(1, 2),
+    heads=(2, 2, 2),
+    expansion=16,
+    latent_layers=1,
+    latent_expansion=2,
+    embedding_scales=3,
+    output="complex_mask",
+    normalisation="window_rms",
+    compression=0.5,
+    dropout=0.0,
+    decoder_dropout=(0.0, 0.0),
+)
+
+
+def test_fill_rule() -> None:
+    assert fill(0, (3,), 11) == pytest.approx([0.35903227, -0.83232653, 0.3866806], abs=1e-7)
+
+
+@pytest.mark.parametrize("name", ["generator_complex", "generator_magnitude"])
+def test_original_checkpoint_reproduces_its_recording(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "original.pth"
+    torch.save({k: torch.from_numpy(v) for k, v in filled_state(name).items()}, path)
+    network = snapshots.load_network(path)
+    assert not network.training
+    x = torch.from_numpy(filled_input(name))
+    with np.load(REFERENCE / f"{name}.npz") as file, torch.no_grad():
+        assert relative_error(network(x.float()), file["out.y"]) < 5e-3
+        assert relative_error(network.double()(x), file["out.y"]) < 1e-4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"attention_maps": (0, 0)},
+        {"attention_maps": (0, 2)},
+        {"attention_maps": (2, 2)},
+        {"heads": (2, 4, 2)},
+        {"embedding_scales": 0},
+        {"latent_layers": 0},
+        {"fold": 1},
+        {"output": "mapping"},
+        {"output": "magnitude_mask"},
+        {"audio_channels": 1},
+        {"latent_kernel": 3},
+    ],
+)
+def test_every_choice_of_the_config_builds_and_keeps_the_shape(change: dict[str, object]) -> None:
+    config = dataclasses.replace(TINY, **change)  # type: ignore[arg-type]
+    torch.manual_seed(0)
+    network = Generator(config).eval()
+    x = torch.rand(2, config.spectral_channels, config.features, 7)
+    with torch.no_grad():
+        assert network(x).shape == x.shape
+        assert network.estimate(x).shape == x.shape
+        assert network.estimate(x).isfinite().all()
+        alone = torch.cat([network(x[:1]), network(x[1:])])
+    assert torch.allclose(network(x), alone, atol=1e-5)
+
+
+def test_every_parameter_takes_part() -> None:
+    torch.manual_seed(0)
+    network = Generator(TINY).train()
+    torch.nn.init.normal_(network.out.weight)
+    network.estimate(torch.randn(2, 4, 32, 9)).square().sum().backward()
+    idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
+    assert idle == []
+
+
+def test_a_complex_mask_starts_as_the_mixture_itself() -> None:
+    x = torch.randn(1, 4, 32, 5)
+    assert torch.allclose(Generator(TINY).eval().estimate(x), x, atol=1e-6)
+
+
+def test_rms_normalised_networks_are_scale_equivariant() -> None:
+    torch.manual_seed(0)
+    network = Generator(TINY).eval()
+    torch.nn.init.normal_(network.out.weight)
+    x = torch.randn(1, 4, 32, 5)
+    with torch.no_grad():
+        assert torch.allclose(network.estimate(8.0 * x), 8.0 * network.estimate(x), rtol=1e-4, atol=1e-4)
+
+
+def test_window_rms_ignores_padding() -> None:
+    x = torch.randn(2, 4, 8, 6)
+    padded = torch.nn.functional.pad(x, (3, 2))
+    assert torch.allclose(window_rms(padded), window_rms(x))
+    assert window_rms(torch.zeros(1, 4, 8, 6)).item() == pytest.approx(1e-4)
+
+
+def test_discriminator_copies_the_encoder_and_judges_every_frame() -> None:
+    generator = Generator(TINY)
+    critic = Discriminator.from_generator(generator)
+    x = torch.randn(2, 4, 32, 7)
+    assert critic(x).shape == (2, 2, 4, 7)  # batch, audio channels, bands of the last level, frames
+    ours, theirs = generator.encoder.state_dict(), critic.encoder.state_dict()
+    assert all(torch.equal(ours[k], theirs[k]) and ours[k] is not theirs[k] for k in ours)
+    assert not {p.data_ptr() for p in generator.parameters()} & {p.data_ptr() for p in critic.parameters()}
+
+
+def test_fold_and_unfold_are_inverse() -> None:
+    x = torch.randn(2, 3, 12, 5)
+    assert fold_bins(x, 4).shape == (2, 12, 3, 5)
+    assert torch.equal(fold_bins(x, 4)[:, 1], x[:, 0, 1::4])
+    assert torch.equal(unfold_bins(fold_bins(x, 4), 4), x)
+
+
+def test_complex_helpers_agree_with_complex_numbers() -> None:
+    a, b = torch.randn(2, 1, 2, 3, 4, dtype=torch.complex64)
+
+    def split(z: torch.Tensor) -> torch.Tensor:
+        return torch.cat((z.real, z.imag), dim=1)
+
+    assert torch.allclose(complex_product(split(a), split(b)), split(a * b), atol=1e-6)
+    expected = torch.polar(a.abs().sqrt(), a.angle())
+    assert torch.allclose(compress(split(a), 0.5, is_complex=True), split(expected), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": (3, 2, 2)}, "do not divide"),
+        ({"heads": (2, 2)}, "one entry per level"),
+        ({"attention_maps": (1,)}, "one entry per level but the last"),
+        ({"features": 30}, "halve down"),
+        ({"output": "wave"}, "unknown output"),
+    ],
+)
+def test_impossible_configs_say_why(change: dict[str, object], message: str) -> None:
+    with pytest.raises(FtError, match=message):
+        dataclasses.replace(TINY, **change)  # type: ignore[arg-type]
+
+
+def test_config_survives_json() -> None:
+    assert NetworkConfig.from_dict(TINY.to_dict()) == TINY
+    with pytest.raises(FtError, match="not a NetworkConfig"):
+        NetworkConfig.from_dict({"colour": 3})

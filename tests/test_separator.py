@@ -1,0 +1,181 @@
+"""Separation: the recorded pipeline, exact lengths and sums, no seams, any rate and channel count."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import soundfile
+import torch
+
+import snapshots
+from ftcore import Separator
+from ftcore.config import SignalConfig
+from ftcore.errors import FtError
+from ftcore.pipeline import channel_groups, ungroup
+from ftcore.runtime import ModelInfo, OnnxModel
+from tests.conftest import noise
+from tests.vectors import REFERENCE, filled_state
+
+
+class TorchModel:
+    """A torch network as a separation model."""
+
+    provider = "torch"
+
+    def __init__(self, path: Path, signal: SignalConfig) -> None:
+        self.network = snapshots.load_network(path)
+        self.info = ModelInfo(network=self.network.config, signal=signal)  # type: ignore[arg-type]
+
+    def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        with torch.no_grad():
+            y: npt.NDArray[np.float32] = self.network.estimate(torch.from_numpy(x)).numpy()  # type: ignore[operator]
+        return y
+
+
+class Halver:
+    """A model whose instrumental is half of the mixture, whatever the window."""
+
+    provider = "none"
+
+    def __init__(self, info: ModelInfo) -> None:
+        self.info = info
+        self.shapes: list[tuple[int, ...]] = []
+
+    def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        self.shapes.append(x.shape)
+        return 0.5 * x
+
+
+def test_recorded_pipeline(tmp_path: Path) -> None:
+    path = tmp_path / "magnitude.pth"
+    torch.save({k: torch.from_numpy(v) for k, v in filled_state("generator_magnitude").items()}, path)
+    model = TorchModel(path, SignalConfig(n_fft=512, hop=256, crop=64, pad=32))
+    with np.load(REFERENCE / "separation_magnitude.npz") as file:
+        wave, expected = file["in.wave"], {stem: file[f"out.{stem}"] for stem in ("vocals", "instrumental")}
+    stems = Separator(model, batch=2).separate(wave, 44100)
+    for stem, recorded in expected.items():
+        assert stems[stem].shape == wave.shape  # type: ignore[index]
+        error = np.abs(stems[stem][:, : recorded.shape[1]] - recorded)  # type: ignore[index]
+        assert error.max() < 1e-3
+
+
+@pytest.mark.parametrize("samples", [1, 2, 31, 32, 33, 1000, 12345])
+@pytest.mark.parametrize("rate", [8000, 11025, 44100])
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_stems_have_the_input_shape_and_add_up(tiny_model: Path, samples: int, rate: int, channels: int) -> None:
+    wave = noise(samples, channels)
+    stems = Separator(tiny_model).separate(wave, rate)
+    assert stems["vocals"].shape == stems["instrumental"].shape == wave.shape
+    assert np.abs(stems["vocals"] + stems["instrumental"] - wave).max() <= 1e-6
+
+
+def test_windows_leave_no_seams(tiny_model: Path) -> None:
+    """A model without context gives the same whatever the window, batch and block size."""
+    model = Halver(OnnxModel(tiny_model).info)
+    wave = noise(20000, 2)
+    reference = Separator(model, crop=2000).separate(wave, 8000)["vocals"]
+    for crop, pad, batch in ((1, 0, 1), (7, 3, 4), (48, 8, 3), (600, 50, 2)):
+        model.shapes.clear()
+        vocals = Separator(model, crop=crop, pad=pad, batch=batch).separate(wave, 8000)["vocals"]
+        np.testing.assert_allclose(vocals, reference, atol=1e-6)
+        assert {s[3] for s in model.shapes} == {crop + 2 * pad}  # one fixed shape, also at the ends
+        assert max(s[0] for s in model.shapes) <= batch
+    # away from the Nyquist bin and the ends, half of everything is vocals
+    smooth = np.sin(np.arange(20000) * 0.1, dtype=np.float32)[None].repeat(2, axis=0)
+    vocals = Separator(model).separate(smooth, 8000)["vocals"]
+    np.testing.assert_allclose(vocals[:, 100:19900], 0.5 * smooth[:, 100:19900], atol=1e-5)
+
+
+def test_context_makes_chunks_agree(tiny_model: Path) -> None:
+    """With the real network, windows with context come closer to the whole song than without."""
+    wave = noise(8000 * 4, 2)
+    whole = Separator(tiny_model, crop=1001, pad=0).separate(wave, 8000)["vocals"]
+
+    def error(pad: int) -> float:
+        vocals = Separator(tiny_model, crop=100, pad=pad).separate(wave, 8000)["vocals"]
+        return float(np.abs(vocals - whole).max())
+
+    assert error(100) < 0.5 * error(0)
+
+
+def test_what_the_model_cannot_hear_stays_in_the_instrumental(tiny_model: Path) -> None:
+    model = Halver(OnnxModel(tiny_model).info)  # works at 8 kHz
+    time = np.arange(48000) / 48000
+    wave = np.stack([np.sin(2 * np.pi * 10000 * time)] * 2).astype(np.float32)
+    stems = Separator(model).separate(wave, 48000)
+    steady = slice(4800, -4800)  # where the tone starts and stops it has other frequencies too
+    assert np.abs(stems["vocals"][:, steady]).max() < 1e-3
+    np.testing.assert_allclose(stems["instrumental"][:, steady], wave[:, steady], atol=1e-3)
+
+
+def test_channels_enter_as_a_pair_or_alone() -> None:
+    assert channel_groups(1, 2).tolist() == [[0, 0]]
+    assert channel_groups(2, 2).tolist() == [[0, 1]]
+    assert channel_groups(4, 2).tolist() == [[0, 1], [2, 2], [3, 3]]
+    assert channel_groups(2, 1).tolist() == [[0], [1]]
+    for channels, width in ((1, 2), (2, 2), (6, 2), (2, 1)):
+        wave, groups = noise(50, channels), channel_groups(channels, width)
+        np.testing.assert_allclose(ungroup(wave[groups], groups, channels), wave)
+
+
+def test_progress_ends_at_the_length(tiny_model: Path) -> None:
+    seen: list[tuple[float, float]] = []
+    Separator(tiny_model).separate(noise(16000, 2), 8000, lambda done, total: seen.append((done, total)))
+    assert len(seen) > 3
+    assert seen == sorted(seen)
+    assert seen[-1] == (2.0, 2.0)
+
+
+def test_arrays_that_are_no_audio(tiny_model: Path) -> None:
+    separator = Separator(tiny_model)
+    for bad, message in (
+        (np.zeros(10), "must be"),
+        (np.zeros((2, 0)), "must be"),
+        (np.full((2, 10), np.nan), "NaN"),
+    ):
+        with pytest.raises(FtError, match=message):
+            separator.separate(bad, 8000)
+    with pytest.raises(FtError, match="outside 8000 to 192000 Hz"):
+        separator.separate(noise(10, 1), 4000)
+
+
+@pytest.mark.parametrize(
+    ("file_format", "subtype", "depth"),
+    [
+        ("wav", "PCM_16", "16"),
+        ("wav", "PCM_24", "24"),
+        ("wav", "FLOAT", "32f"),
+        ("flac", "PCM_16", "16"),
+        ("flac", "PCM_24", "24"),
+    ],
+)
+def test_files_add_up_within_one_step_of_the_format(
+    tiny_model: Path, tmp_path: Path, file_format: str, subtype: str, depth: str
+) -> None:
+    path = tmp_path / "song.wav"
+    soundfile.write(path, noise(6000, 2).T, 8000, subtype=subtype)
+    result = Separator(tiny_model).separate_file(path, tmp_path / "out", file_format=file_format)  # type: ignore[arg-type]
+    assert result.gain_db == 0
+    assert set(result.stems) == {"vocals", "instrumental"}
+    stems = [soundfile.read(p, dtype="float64")[0] for p in result.stems.values()]
+    assert {soundfile.info(p).subtype for p in result.stems.values()} == {subtype}
+    step = {"16": 2.0**-15, "24": 2.0**-23, "32f": 1e-6}[depth]
+    assert np.abs(sum(stems) - soundfile.read(path, dtype="float64")[0]).max() <= step * 1.001
+
+
+def test_a_stem_that_would_clip_turns_all_down_together(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "loud.wav"
+    soundfile.write(path, 30 * noise(6000, 2).T, 8000, subtype="FLOAT")
+    result = Separator(tiny_model).separate_file(path, tmp_path, bit_depth="16")
+    assert result.gain_db < -1
+    mixture = soundfile.read(path)[0]
+    stems = {stem: soundfile.read(p)[0] for stem, p in result.stems.items()}
+    assert max(np.abs(s).max() for s in stems.values()) == pytest.approx(1.0, abs=1e-4)
+    gain = 10 ** (result.gain_db / 20)
+    np.testing.assert_allclose(sum(stems.values()), gain * mixture, atol=1e-4)
+    kept = Separator(tiny_model).separate_file(path, tmp_path / "float")
+    assert kept.gain_db == 0
+    np.testing.assert_allclose(sum(soundfile.read(p)[0] for p in kept.stems.values()), mixture, atol=1e-5)

@@ -1,0 +1,161 @@
+"""The seed of the training: items that can be drawn again, scores that are right, a run that learns."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from ftcore import checkpoint
+from ftcore.data.library import Library, prepare
+from ftcore.data.mixing import MixConfig, draw_item
+from ftcore.errors import FtError
+from ftcore.nn import spectral
+from ftcore.training.fit import Mixtures, TrainConfig, fit
+from ftcore.training.validate import Pair, load_pairs, usdr
+from tests.conftest import TINY, TINY_SIGNAL, noise
+
+RATE = TINY_SIGNAL.sample_rate
+TINY_RUN = TrainConfig(
+    network=TINY,
+    signal=TINY_SIGNAL,
+    steps=30,
+    warmup=3,
+    batch=2,
+    frames=32,
+    learning_rate=1e-2,
+    ema=0.8,
+    validate_every=15,
+    save_every=10,
+)
+
+
+@pytest.fixture
+def libraries(tmp_path: Path) -> tuple[Library, Library]:
+    """Low hum as music, high hum as voice."""
+    time = np.arange(RATE * 2) / RATE
+    for kind, pitches in (("instrumental", (90, 130)), ("vocal", (900, 1500))):
+        (tmp_path / kind).mkdir()
+        for pitch in pitches:
+            wave = np.stack([np.sin(2 * np.pi * pitch * time), np.sin(2 * np.pi * pitch * time + 1)])
+            soundfile.write(tmp_path / kind / f"{pitch}.flac", 0.3 * wave.T, RATE)
+    return prepare([tmp_path / "instrumental"], tmp_path / "cache", RATE), prepare(
+        [tmp_path / "vocal"], tmp_path / "cache", RATE
+    )
+
+
+def pair(libraries: tuple[Library, Library]) -> Pair:
+    item = draw_item(np.random.default_rng(9), *libraries, MixConfig(samples=RATE, level_db=(-5.0, -5.0)))
+    return Pair("pair", item.mixture, item.instrumental)
+
+
+def test_items_are_the_same_in_any_process(libraries: tuple[Library, Library]) -> None:
+    items = Mixtures(instrumental=libraries[0], vocal=libraries[1], mix=MixConfig(samples=3000), seed=1, count=6)
+    direct = [items[i] for i in range(6)]
+    loaded = [
+        (m[0], t[0]) for m, t in torch.utils.data.DataLoader(items, num_workers=2, multiprocessing_context="spawn")
+    ]
+    for (m, t), (m2, t2) in zip(direct, loaded, strict=True):
+        assert torch.equal(m, m2)
+        assert torch.equal(t, t2)
+    assert not torch.equal(direct[0][0], direct[1][0])
+    assert not torch.equal(dataclasses.replace(items, seed=2)[0][0], direct[0][0])
+
+
+def test_items_have_the_asked_level(libraries: tuple[Library, Library]) -> None:
+    config = MixConfig(samples=4000, level_db=(-7.0, -7.0), p_no_vocal=0.0, p_no_instrumental=0.0)
+    for seed in range(8):
+        item = draw_item(np.random.default_rng(seed), *libraries, config)
+        voice = item.mixture - item.instrumental
+        level = 10 * np.log10(np.mean(voice**2) / np.mean(item.instrumental**2))
+        assert level == pytest.approx(-7.0, abs=0.05)
+        assert item.mixture.shape == (2, 4000)
+        assert item.mixture.dtype == np.float32
+    bare = draw_item(np.random.default_rng(0), *libraries, dataclasses.replace(config, p_no_vocal=1.0))
+    assert np.array_equal(bare.mixture, bare.instrumental)
+    solo = draw_item(
+        np.random.default_rng(0), *libraries, dataclasses.replace(config, p_no_vocal=0.0, p_no_instrumental=1.0)
+    )
+    assert not solo.instrumental.any()
+    assert solo.mixture.any()
+
+
+def test_library_cache_is_made_once_and_crops_come_from_the_files(
+    libraries: tuple[Library, Library], tmp_path: Path
+) -> None:
+    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()}
+    again = prepare([tmp_path / "instrumental"], tmp_path / "cache", RATE)
+    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()} == stamps
+    whole = soundfile.read(tmp_path / "instrumental" / "130.flac", dtype="float32")[0].T
+    np.testing.assert_allclose(again.tracks[0].read(100, 50), whole[:, 100:150], atol=1e-4)
+    assert again.tracks[0].read(RATE * 2 - 10, 30)[:, 10:].any() == np.False_
+    assert again.crop(np.random.default_rng(0), 77).shape == (2, 77)
+
+
+def test_bad_libraries_say_what_is_wrong(tmp_path: Path) -> None:
+    with pytest.raises(FtError, match="no such folder"):
+        prepare([tmp_path / "no"], tmp_path / "cache", RATE)
+    with pytest.raises(FtError, match="no audio files"):
+        prepare([tmp_path], tmp_path / "cache", RATE)
+    (tmp_path / "x.wav").write_text("x")
+    with pytest.raises(FtError, match="not readable as audio"):
+        prepare([tmp_path], tmp_path / "cache", RATE)
+
+
+def test_spectrogram_and_wave_are_inverse() -> None:
+    x = torch.from_numpy(noise(2000, 2))[None]
+    z = spectral.spectrogram(x, TINY_SIGNAL)
+    assert z.shape == (1, 4, 32, 63)
+    y = spectral.wave(z, TINY_SIGNAL, 2000)
+    smooth = torch.sin(torch.arange(2000) * 0.1)[None, None].expand(1, 2, -1)  # nothing at the Nyquist bin
+    z = spectral.spectrogram(smooth, TINY_SIGNAL)
+    assert torch.allclose(spectral.wave(z, TINY_SIGNAL, 2000)[..., :1980], smooth[..., :1980], atol=1e-3)
+    assert y.shape == x.shape
+
+
+def test_usdr_is_the_definition() -> None:
+    s = noise(1000, 2)
+    assert usdr(s, 0.9 * s) == pytest.approx(20.0, abs=1e-3)
+    assert usdr(s, np.zeros_like(s)) == pytest.approx(0.0, abs=1e-3)
+    assert usdr(s, s + noise(1000, 2, seed=1)) == pytest.approx(0.0, abs=0.3)
+
+
+def test_a_run_learns_and_can_be_repeated(libraries: tuple[Library, Library], tmp_path: Path) -> None:
+    def run(name: str) -> list[dict[str, float]]:
+        fit(TINY_RUN, *libraries, [pair(libraries)], tmp_path / name, workers=0, provenance={"seed": 0})
+        return [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
+
+    rows = run("a")
+    assert [row["step"] for row in rows] == list(range(1, 31))
+    losses = [row["loss"] for row in rows]
+    assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
+    assert [row["loss"] for row in run("b")] == losses
+    last, best = (checkpoint.load(tmp_path / "a" / f"{name}.safetensors") for name in ("last", "best"))
+    assert last.provenance["step"] == 30
+    assert best.provenance["validation"]["vocals_usdr_gain"] > 1.0
+    same = checkpoint.load(tmp_path / "b" / "last.safetensors").network.state_dict()
+    assert all(torch.equal(v, same[k]) for k, v in last.network.state_dict().items())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(libraries: tuple[Library, Library], tmp_path: Path) -> None:
+    with pytest.raises(FtError, match="step 1: the loss is nan"):
+        broken = dataclasses.replace(TINY_RUN, wave_weight=float("nan"))
+        fit(broken, *libraries, [], tmp_path / "run", workers=0)
+
+
+def test_pairs_are_read_and_checked(tmp_path: Path) -> None:
+    track = tmp_path / "pairs" / "one"
+    track.mkdir(parents=True)
+    with pytest.raises(FtError, match=r"no mixture"):
+        load_pairs(tmp_path / "pairs", RATE)
+    for stem in ("mixture", "instrumental"):
+        soundfile.write(track / f"{stem}.wav", noise(100, 2).T, RATE)
+    (loaded,) = load_pairs(tmp_path / "pairs", RATE)
+    assert (loaded.name, loaded.mixture.shape) == ("one", (2, 100))
+    with pytest.raises(FtError, match="pairs must be 44100 Hz"):
+        load_pairs(tmp_path / "pairs", 44100)
