@@ -14,25 +14,10 @@ from ftcore.config import NetworkConfig
 from ftcore.errors import FtError
 from ftcore.nn.functional import complex_product, compress, fold_bins, unfold_bins
 from ftcore.nn.network import Discriminator, Generator, window_rms
+from tests import conftest
 from tests.vectors import REFERENCE, fill, filled_input, filled_state, relative_error
 
-TINY = NetworkConfig(
-    features=32,
-    fold=2,
-    channels=2,
-    multipliers=(1, 2, 4),
-    attention_maps=(1, 2),
-    heads=(2, 2, 2),
-    expansion=16,
-    latent_layers=1,
-    latent_expansion=2,
-    embedding_scales=3,
-    output="complex_mask",
-    normalisation="window_rms",
-    compression=0.5,
-    dropout=0.0,
-    decoder_dropout=(0.0, 0.0),
-)
+TINY = dataclasses.replace(conftest.TINY, attention_maps=(1, 2), embedding_scales=3)
 
 
 def test_fill_rule() -> None:
