@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self, get_args
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -24,8 +24,6 @@ Block = npt.NDArray[np.float32]
 BitDepth = Literal["16", "24", "32f"]
 Format = Literal["wav", "flac", "ogg"]
 
-FORMATS = get_args(Format)
-BIT_DEPTHS = get_args(BitDepth)
 SUFFIXES = frozenset(
     {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au"}
 )

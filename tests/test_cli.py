@@ -17,7 +17,7 @@ from tests.conftest import noise
 ROOT = Path(__file__).parents[1]
 
 
-def ft(*args: str | Path, code: int = 0, monkeypatch: pytest.MonkeyPatch | None = None) -> None:
+def ft(*args: str | Path, code: int = 0) -> None:
     """Run `ft` in this process and expect an exit status."""
     saved, sys.argv = sys.argv, ["ft", *map(str, args)]
     try:
