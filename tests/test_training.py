@@ -16,7 +16,8 @@ from ftcore.data.library import Library, prepare
 from ftcore.data.mixing import MixConfig, draw_item
 from ftcore.errors import FtError
 from ftcore.nn import spectral
-from ftcore.training.fit import Mixtures, TrainConfig, fit
+from ftcore.nn.network import Generator
+from ftcore.training.fit import LossConfig, Mixtures, TrainConfig, fit, supervised_loss
 from ftcore.training.validate import Pair, load_pairs, usdr
 from tests.conftest import TINY, TINY_SIGNAL, noise
 
@@ -97,6 +98,18 @@ def test_library_cache_is_made_once_and_crops_come_from_the_files(
     assert again.crop(np.random.default_rng(0), 77).shape == (2, 77)
 
 
+def test_crops_avoid_pauses(tmp_path: Path) -> None:
+    wave = np.zeros((RATE, 2))
+    wave[-RATE // 8 :] = noise(RATE // 8, 2).T
+    (tmp_path / "vocal").mkdir()
+    soundfile.write(tmp_path / "vocal" / "x.wav", wave, RATE)
+    library = prepare([tmp_path / "vocal"], tmp_path / "cache", RATE)
+    silent = [not library.crop(np.random.default_rng(i), 400).any() for i in range(40)]
+    kept = [not library.crop(np.random.default_rng(i), 400, least_rms=0.01).any() for i in range(40)]
+    assert sum(silent) > 25
+    assert sum(kept) < sum(silent) - 15
+
+
 def test_bad_libraries_say_what_is_wrong(tmp_path: Path) -> None:
     with pytest.raises(FtError, match="no such folder"):
         prepare([tmp_path / "no"], tmp_path / "cache", RATE)
@@ -125,6 +138,27 @@ def test_usdr_is_the_definition() -> None:
     assert usdr(s, s + noise(1000, 2, seed=1)) == pytest.approx(0.0, abs=0.3)
 
 
+@pytest.mark.parametrize(
+    ("weights", "expected"),
+    [
+        (LossConfig(rmse=1.0, compressed=0.0), 0.5),
+        (LossConfig(rmse=3.0, compressed=0.0), 1.5),
+        (LossConfig(rmse=0.0, compressed=0.0, wave_l1=1.0), 0.5 * (2 / np.pi) ** 0.5),
+        (LossConfig(rmse=0.0, compressed=0.0, l1=1.0), 0.5 * (1 / np.pi) ** 0.5),
+        (LossConfig(rmse=0.0, compressed=1.0), (0.5 * np.pi**0.5 / 2) ** 0.5),
+    ],
+    ids=["rmse", "weighted", "wave", "l1", "compressed"],
+)
+def test_loss_terms_of_a_network_that_changes_nothing(weights: LossConfig, expected: float) -> None:
+    """The error is then the vocal: noise at half the mixture's RMS."""
+    torch.manual_seed(0)
+    mixture = torch.randn(2, 2, 40 * TINY_SIGNAL.hop) * 0.1
+    vocal = 0.5 * mixture
+    identity = Generator(dataclasses.replace(TINY, output="complex_mask"))
+    loss = supervised_loss(identity, mixture, mixture - vocal, dataclasses.replace(TINY_RUN, loss=weights))
+    assert loss.item() == pytest.approx(expected, rel=0.05)
+
+
 def test_a_run_learns_and_can_be_repeated(libraries: tuple[Library, Library], tmp_path: Path) -> None:
     def run(name: str) -> list[dict[str, float]]:
         fit(TINY_RUN, *libraries, [pair(libraries)], tmp_path / name, workers=0, provenance={"seed": 0})
@@ -144,7 +178,7 @@ def test_a_run_learns_and_can_be_repeated(libraries: tuple[Library, Library], tm
 
 def test_a_loss_that_is_not_finite_stops_the_run(libraries: tuple[Library, Library], tmp_path: Path) -> None:
     with pytest.raises(FtError, match="step 1: the loss is nan"):
-        broken = dataclasses.replace(TINY_RUN, wave_weight=float("nan"))
+        broken = dataclasses.replace(TINY_RUN, loss=LossConfig(rmse=float("nan")))
         fit(broken, *libraries, [], tmp_path / "run", workers=0)
 
 

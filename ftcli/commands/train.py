@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -24,6 +24,10 @@ def train(
     ] = None,
     cache: Annotated[Path | None, typer.Option(help="Where decoded audio is kept; default: OUT/cache.")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimiser steps, instead of the preset's.")] = None,
+    precision: Annotated[
+        Literal["float32", "bfloat16"] | None,
+        typer.Option(help="Of products and convolutions; bfloat16 is faster where the processor knows it."),
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of weights and items, instead of the preset's.")] = None,
     workers: Annotated[int, typer.Option(help="Processes that draw items.")] = 1,
 ) -> None:
@@ -40,6 +44,8 @@ def train(
     config = PRESETS[preset]
     if steps is not None:
         config = dataclasses.replace(config, steps=steps, warmup=min(config.warmup, max(steps // 10, 1)))
+    if precision is not None:
+        config = dataclasses.replace(config, precision=precision)
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)
     rate = config.signal.sample_rate

@@ -43,12 +43,20 @@ class Library:
         self.tracks = tracks
         self.ends = np.cumsum([track.samples for track in tracks])
 
-    def crop(self, rng: np.random.Generator, count: int) -> Wave:
-        """A random crop [2, count]; shorter tracks are padded with silence."""
-        at = int(rng.integers(self.ends[-1]))
-        track = self.tracks[int(np.searchsorted(self.ends, at, side="right"))]
-        start = int(rng.integers(max(track.samples - count, 0) + 1))
-        return track.read(start, count)
+    def crop(self, rng: np.random.Generator, count: int, least_rms: float = 0.0) -> Wave:
+        """A random crop [2, count]; shorter tracks are padded with silence.
+
+        Crops quieter than `least_rms` are drawn anew, a few times: pauses are no material to be
+        brought to a level.
+        """
+        for _ in range(8):
+            at = int(rng.integers(self.ends[-1]))
+            track = self.tracks[int(np.searchsorted(self.ends, at, side="right"))]
+            start = int(rng.integers(max(track.samples - count, 0) + 1))
+            wave = track.read(start, count)
+            if np.mean(np.square(wave)) >= least_rms**2:
+                break
+        return wave
 
 
 def prepare(folders: list[Path], cache: Path, sample_rate: int) -> Library:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -22,8 +22,29 @@ from ftcore.data.library import Library
 from ftcore.data.mixing import MixConfig, draw_item
 from ftcore.errors import FtError
 from ftcore.nn import spectral
+from ftcore.nn.functional import compress
 from ftcore.nn.network import Generator
 from ftcore.training.validate import Pair, score
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class LossConfig:
+    """Weights of the supervised loss' terms; every spectrogram has the mixture at an RMS of 1.
+
+    RMSE is per item, so its minimum is the highest SDR; L1 forgives large errors and prefers silence where
+    it is unsure; the compressed term (Ephrat et al. 2018) listens to quiet bands as well as to loud ones.
+    """
+
+    l1: float = 0.0
+    """L1 on the complex spectrogram."""
+    wave_l1: float = 0.0
+    """L1 on the wave."""
+    rmse: float = 1.0
+    """Root mean square error of the complex spectrogram."""
+    compressed: float = 1.0
+    """Root mean square error of the vocals' complex spectrogram, magnitudes to the power 0.5."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,8 +71,10 @@ class TrainConfig:
     """Largest gradient norm."""
     ema: float = 0.998
     """Decay of the weight average that is validated and saved."""
-    wave_weight: float = 1.0
-    """Weight of the L1 on the wave beside the L1 on the complex spectrogram."""
+    loss: LossConfig = LossConfig()
+    """What is minimised."""
+    precision: Precision = "float32"
+    """Of the network's products and convolutions; weights, norms and losses stay in float32."""
     seed: int = 0
     """Seeds the initial weights and every item."""
     validate_every: int = 100
@@ -60,6 +83,8 @@ class TrainConfig:
     """Steps between saves of `last`."""
 
     def __post_init__(self) -> None:
+        if self.precision not in get_args(Precision):
+            raise FtError(f"precision is {' or '.join(get_args(Precision))}, not {self.precision!r}")
         if not 0 < self.warmup < self.steps:
             raise FtError(f"{self.steps} steps leave no room for a warm-up of {self.warmup}")
 
@@ -94,19 +119,36 @@ class Progress:
 
 
 def supervised_loss(network: Generator, mixture: Tensor, instrumental: Tensor, config: TrainConfig) -> Tensor:
-    """L1 between estimate and target, on the complex spectrogram and on the wave.
+    """Weighted sum of `config.loss`' terms between estimate and target.
 
     Both waves [B, 2, samples]; each item counts relative to its mixture's level.
     """
+    weights, signal = config.loss, config.signal
     level = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-4)
-    mixture, instrumental = mixture / level, instrumental / level
-    estimate = spectral.instrumental(network, spectral.spectrogram(mixture, config.signal))
-    target = spectral.spectrogram(instrumental, config.signal)
-    loss: Tensor = (estimate - target).abs().mean() / (config.signal.n_fft / 8) ** 0.5
-    if config.wave_weight:
-        error = spectral.wave(estimate - target, config.signal, mixture.shape[-1])
-        loss = loss + config.wave_weight * error.abs().mean()
+    scale = level * (signal.n_fft * 3 / 8) ** 0.5  # a Hann window's power: waves of RMS 1 get bins of RMS 1
+    x, target = (spectral.spectrogram(wave / scale, signal) for wave in (mixture, instrumental))
+    with torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+        estimate = spectral.instrumental(network, x)
+    error = estimate - target
+    loss = x.new_zeros(())
+    if weights.l1:
+        loss = loss + weights.l1 * error.abs().mean()
+    if weights.wave_l1:
+        wave = spectral.wave(error, signal, mixture.shape[-1]) * (scale / level)
+        loss = loss + weights.wave_l1 * wave.abs().mean()
+    if weights.rmse:
+        loss = loss + weights.rmse * _rmse(error)
+    if weights.compressed:
+        vocals, true = compress(x - estimate, 0.5, True), compress(x - target, 0.5, True)
+        loss = loss + weights.compressed * _rmse(vocals - true)
     return loss
+
+
+def _rmse(error: Tensor) -> Tensor:
+    """Root mean square of complex errors [B, 2C, F, T] per item, mean over items."""
+    power = 2.0 * error.square().mean(dim=(1, 2, 3))
+    mean: Tensor = (power + 1e-6).sqrt().mean()
+    return mean
 
 
 def fit(

@@ -23,6 +23,8 @@ STARTER = TrainConfig(
         decoder_dropout=(0.0, 0.0, 0.0, 0.0),
     ),
     signal=SignalConfig(crop=96, pad=16),
+    steps=4500,
+    validate_every=500,
 )
 """The bundled model: small enough for two CPU cores, to train and to run."""
 
