@@ -22,11 +22,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import soundfile
 
 from ftcore import Separator
-from ftcore.runtime import ModelInfo
+from ftcore.torch_runtime import TorchModel
 
 
 def main() -> None:
@@ -81,28 +80,6 @@ def whole_command(song: Path, minutes: float, model: str, folder: Path) -> dict[
 def peak_bytes(usage: resource.struct_rusage) -> int:
     """Peak resident memory; Linux counts in KiB, macOS in bytes."""
     return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
-class TorchModel:
-    """A checkpoint run by torch eager, as a separation model."""
-
-    provider = "torch eager"
-
-    def __init__(self, path: Path) -> None:
-        import torch
-
-        from ftcore import checkpoint
-
-        self.torch = torch
-        loaded = checkpoint.load(path)
-        self.network = loaded.network
-        self.info = ModelInfo(network=loaded.network.config, signal=loaded.signal)
-
-    def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Like any `ftcore.runtime.Model`."""
-        with self.torch.inference_mode():
-            y: npt.NDArray[np.float32] = self.network.estimate(self.torch.from_numpy(x)).numpy()
-        return y
 
 
 def compare(song: Path, model: str, checkpoint: Path, runs: int) -> dict[str, Any]:

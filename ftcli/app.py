@@ -17,6 +17,7 @@ from ftcore.errors import FtError, UsageError
 SUMMARIES = {
     "separate": "Split songs into vocals and instrumental.",
     "train": "Train a network on folders of instrumental music and of vocals.",
+    "evaluate": "Score a model on songs whose stems are known.",
     "export": "Export a trained checkpoint for separation.",
     "models": "The models that can be used by name.",
     "plugins": "What installed packages add to ft.",

@@ -21,10 +21,11 @@ from ftcore.config import NetworkConfig, SignalConfig
 from ftcore.data.library import Library
 from ftcore.data.mixing import MixConfig, draw_item
 from ftcore.errors import FtError
+from ftcore.evaluation import Pair
 from ftcore.nn import spectral
 from ftcore.nn.functional import compress
 from ftcore.nn.network import Generator
-from ftcore.training.validate import Pair, score
+from ftcore.training.validate import score
 
 Precision = Literal["float32", "bfloat16"]
 
