@@ -16,6 +16,7 @@ from ftcore.errors import FtError, UsageError
 
 SUMMARIES = {
     "separate": "Split songs into vocals and instrumental.",
+    "data": "Check folders of audio, and prepare them for training.",
     "train": "Train a network on folders of instrumental music and of vocals.",
     "evaluate": "Score a model on songs whose stems are known.",
     "export": "Export a trained checkpoint for separation.",

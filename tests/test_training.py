@@ -12,8 +12,9 @@ import soundfile
 import torch
 
 from ftcore import checkpoint
-from ftcore.data.library import Library, prepare
+from ftcore.data.library import Library
 from ftcore.data.mixing import MixConfig, draw_item
+from ftcore.data.prepare import prepare
 from ftcore.errors import FtError
 from ftcore.evaluation import Pair
 from ftcore.nn import spectral
@@ -46,9 +47,8 @@ def libraries(tmp_path: Path) -> tuple[Library, Library]:
         for pitch in pitches:
             wave = np.stack([np.sin(2 * np.pi * pitch * time), np.sin(2 * np.pi * pitch * time + 1)])
             soundfile.write(tmp_path / kind / f"{pitch}.flac", 0.3 * wave.T, RATE)
-    return prepare([tmp_path / "instrumental"], tmp_path / "cache", RATE), prepare(
-        [tmp_path / "vocal"], tmp_path / "cache", RATE
-    )
+    music, voices = (prepare([tmp_path / kind], tmp_path / f"{kind}-cache", RATE) for kind in ("instrumental", "vocal"))
+    return music, voices
 
 
 def pair(libraries: tuple[Library, Library]) -> Pair:
@@ -85,40 +85,6 @@ def test_items_have_the_asked_level(libraries: tuple[Library, Library]) -> None:
     )
     assert not solo.instrumental.any()
     assert solo.mixture.any()
-
-
-def test_library_cache_is_made_once_and_crops_come_from_the_files(
-    libraries: tuple[Library, Library], tmp_path: Path
-) -> None:
-    stamps = {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()}
-    again = prepare([tmp_path / "instrumental"], tmp_path / "cache", RATE)
-    assert {p: p.stat().st_mtime_ns for p in (tmp_path / "cache").iterdir()} == stamps
-    whole = soundfile.read(tmp_path / "instrumental" / "130.flac", dtype="float32")[0].T
-    np.testing.assert_allclose(again.tracks[0].read(100, 50), whole[:, 100:150], atol=1e-4)
-    assert again.tracks[0].read(RATE * 2 - 10, 30)[:, 10:].any() == np.False_
-    assert again.crop(np.random.default_rng(0), 77).shape == (2, 77)
-
-
-def test_crops_avoid_pauses(tmp_path: Path) -> None:
-    wave = np.zeros((RATE, 2))
-    wave[-RATE // 8 :] = noise(RATE // 8, 2).T
-    (tmp_path / "vocal").mkdir()
-    soundfile.write(tmp_path / "vocal" / "x.wav", wave, RATE)
-    library = prepare([tmp_path / "vocal"], tmp_path / "cache", RATE)
-    silent = [not library.crop(np.random.default_rng(i), 400).any() for i in range(40)]
-    kept = [not library.crop(np.random.default_rng(i), 400, least_rms=0.01).any() for i in range(40)]
-    assert sum(silent) > 25
-    assert sum(kept) < sum(silent) - 15
-
-
-def test_bad_libraries_say_what_is_wrong(tmp_path: Path) -> None:
-    with pytest.raises(FtError, match="no such folder"):
-        prepare([tmp_path / "no"], tmp_path / "cache", RATE)
-    with pytest.raises(FtError, match="no audio files"):
-        prepare([tmp_path], tmp_path / "cache", RATE)
-    (tmp_path / "x.wav").write_text("x")
-    with pytest.raises(FtError, match="not readable as audio"):
-        prepare([tmp_path], tmp_path / "cache", RATE)
 
 
 def test_spectrogram_and_wave_are_inverse() -> None:

@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from ftcore.errors import FtError, UsageError
+
+if TYPE_CHECKING:
+    from ftcore.data.library import Library
 
 app = typer.Typer()
 
 
 @app.command()
 def train(
-    instrumental: Annotated[list[Path], typer.Option(help="Folder of music without voices (repeatable).")],
-    vocal: Annotated[list[Path], typer.Option(help="Folder of voices alone (repeatable).")],
+    instrumental: Annotated[
+        list[Path],
+        typer.Option(help="Music without voices: a folder of audio, or a prepared library (repeatable)."),
+    ],
+    vocal: Annotated[list[Path], typer.Option(help="Voices alone, likewise (repeatable).")],
     out: Annotated[Path, typer.Option("--out", help="Folder of the run: checkpoints and metrics.")],
     preset: Annotated[str, typer.Option(help="Named configuration.")] = "starter",
     validation: Annotated[
@@ -33,7 +39,6 @@ def train(
 ) -> None:
     """Train a network on folders of instrumental music and of vocals (supervised, random pairs)."""
     try:
-        from ftcore.data.library import prepare
         from ftcore.training.fit import Progress, fit
         from ftcore.training.presets import PRESETS
         from ftcore.training.validate import load_pairs
@@ -49,7 +54,9 @@ def train(
     if seed is not None:
         config = dataclasses.replace(config, seed=seed)
     rate = config.signal.sample_rate
-    music, voices = (prepare(folders, cache or out / "cache", rate) for folders in (instrumental, vocal))
+    cache = cache or out / "cache"
+    music = library(instrumental, cache / "instrumental", rate)
+    voices = library(vocal, cache / "vocal", rate)
     pairs = load_pairs(validation, rate) if validation else []
 
     def report(progress: Progress) -> None:
@@ -60,3 +67,18 @@ def train(
 
     fit(config, music, voices, pairs, out, workers=workers, report=report)
     typer.echo(f"{out}: last.safetensors" + (" and best.safetensors" if pairs else ""))
+
+
+def library(folders: list[Path], cache: Path, rate: int) -> Library:
+    """Prepared libraries as they are, plain folders decoded into `cache`, all as one."""
+    from ftcli.app import fail
+    from ftcli.commands.data import prepared
+    from ftcore.data.library import Library, is_prepared, open_library
+
+    problems: list[str] = []
+    parts = [open_library(folder, rate) for folder in folders if is_prepared(folder)]
+    if plain := [folder for folder in folders if not is_prepared(folder)]:
+        parts.append(prepared(plain, cache, rate, problems))
+    for problem in problems:
+        fail(f"left out: {problem}", 1)
+    return Library([track for part in parts for track in part.tracks])

@@ -1,22 +1,31 @@
-"""A folder of audio as an indexed cache from which a random crop costs O(crop)."""
+"""Libraries as training reads them: decoded tracks and an index, from which a random crop costs O(crop).
+
+    CACHE/index.jsonl       a header line, then a line per source file (`Entry`)
+    CACHE/KEY.npy           stereo int16 [samples, 2]; KEY = content hash and sample rate
+
+No decoder is needed here: `ftcore.data.prepare` makes such a folder, on any machine.
+"""
 
 from __future__ import annotations
 
-import hashlib
+import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
-from ftcore import audio
-from ftcore.atomic import replacing, write_bytes
 from ftcore.errors import FtError
 
 Wave = npt.NDArray[np.float32]
 """Audio [2, samples] at full scale 1."""
+
+INDEX = "index.jsonl"
+FORMAT = 1
+"""Version of the index; a reader refuses versions it does not know."""
 
 
 @dataclass(frozen=True)
@@ -59,26 +68,74 @@ class Library:
         return wave
 
 
-def prepare(folders: list[Path], cache: Path, sample_rate: int) -> Library:
-    """Decode every audio file below `folders` into `cache`, once, and open it.
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """What the index knows of a source file."""
 
-    The cache is keyed by file content and rate: what is there already is not decoded again.
-    Raises FtError for a missing or empty folder and for a file that cannot be decoded.
-    """
-    cache.mkdir(parents=True, exist_ok=True)
-    return Library([_prepare_file(path, cache, sample_rate) for folder in folders for path in audio.find(folder)])
+    source: str
+    """Its absolute path when it was prepared."""
+    size: int
+    """Bytes."""
+    mtime_ns: int
+    """With `size`, tells whether the file has changed since."""
+    key: str
+    """Name of the decoded data, without suffix."""
+    samples: int
+    """Per channel, in the decoded data."""
 
 
-def _prepare_file(path: Path, cache: Path, sample_rate: int) -> Track:
-    key = hashlib.sha256(path.read_bytes()).hexdigest()[:16] + f"-{sample_rate}"
-    data_path, info_path = cache / f"{key}.npy", cache / f"{key}.json"
-    if info_path.exists():
-        return Track(data_path, json.loads(info_path.read_text())["samples"])
-    info, wave = audio.read(path)
-    if info.rate != sample_rate:
-        wave = soxr.resample(wave.T, info.rate, sample_rate).T
-    stereo = (wave[[0, 0]] if info.channels == 1 else wave[:2]).T
-    with replacing(data_path) as part, part.open("wb") as file:
-        np.save(file, np.clip(np.rint(stereo * 32767), -32768, 32767).astype(np.int16))
-    write_bytes(info_path, json.dumps({"samples": len(stereo), "source": path.name}).encode())
-    return Track(data_path, len(stereo))
+def is_prepared(folder: Path) -> bool:
+    """Whether a folder holds a prepared library (else it is a plain folder of audio)."""
+    return (folder / INDEX).is_file()
+
+
+def open_library(cache: Path, sample_rate: int) -> Library:
+    """The library that was prepared into `cache`. Raises FtError, also when it is at another rate."""
+    if not is_prepared(cache):
+        raise FtError(f"{cache}: no prepared library ({INDEX}) in this folder")
+    tracks = {entry.key: track_of(cache, entry) for entry in read_index(cache, sample_rate)}
+    missing = sum(not track.path.is_file() for track in tracks.values())
+    if missing:
+        raise FtError(f"{cache}: {missing} of {len(tracks)} decoded tracks are missing; prepare it again")
+    return Library(list(tracks.values()))
+
+
+def track_of(cache: Path, entry: Entry) -> Track:
+    """Where the data of an index entry lies."""
+    return Track(cache / f"{entry.key}.npy", entry.samples)
+
+
+def read_index(cache: Path, sample_rate: int) -> list[Entry]:
+    """Entries of `cache`'s index, none if there is no index; a last line cut short does not count. Raises FtError."""
+    try:
+        lines = (cache / INDEX).read_text().splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, UnicodeDecodeError):
+        raise FtError(f"{cache / INDEX}: cannot be read") from None
+    rows: list[dict[str, Any]] = []
+    for number, line in enumerate(lines, 1):
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number < len(lines):
+                raise FtError(f"{cache / INDEX}: line {number} is damaged; prepare the library again") from None
+    if not rows or rows[0].get("format") != FORMAT:
+        raise FtError(f"{cache / INDEX}: not an index that this version of ft reads; prepare the library again")
+    if rows[0]["sample_rate"] != sample_rate:
+        raise FtError(f"{cache}: prepared at {rows[0]['sample_rate']} Hz, needed are {sample_rate} Hz")
+    try:
+        return [Entry(**row) for row in rows[1:]]
+    except TypeError as error:
+        raise FtError(f"{cache / INDEX}: damaged ({error}); prepare the library again") from None
+
+
+def index_text(entries: Iterable[Entry], sample_rate: int) -> str:
+    """The whole index."""
+    header = json.dumps({"format": FORMAT, "sample_rate": sample_rate})
+    return "".join(f"{line}\n" for line in (header, *map(index_line, entries)))
+
+
+def index_line(entry: Entry) -> str:
+    """One entry, without the line's end."""
+    return json.dumps(dataclasses.asdict(entry))
