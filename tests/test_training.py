@@ -19,7 +19,13 @@ from ftcore.errors import FtError
 from ftcore.evaluation import Pair
 from ftcore.nn import spectral
 from ftcore.nn.network import Generator
-from ftcore.training.fit import LossConfig, Mixtures, TrainConfig, fit, supervised_loss
+from ftcore.training import state as run_state
+from ftcore.training.config import LossConfig, TrainConfig
+from ftcore.training.fit import fit
+from ftcore.training.items import Mixtures
+from ftcore.training.loss import supervised_loss
+from ftcore.training.presets import PRESETS
+from ftcore.training.state import RunState
 from ftcore.training.validate import load_pairs
 from tests.conftest import TINY, TINY_SIGNAL, noise
 
@@ -121,7 +127,8 @@ def test_loss_terms_of_a_network_that_changes_nothing(weights: LossConfig, expec
 
 def test_a_run_learns_and_can_be_repeated(libraries: tuple[Library, Library], tmp_path: Path) -> None:
     def run(name: str) -> list[dict[str, float]]:
-        fit(TINY_RUN, *libraries, [pair(libraries)], tmp_path / name, workers=0, provenance={"seed": 0})
+        state = RunState.fresh(TINY_RUN)
+        fit(state, *libraries, [pair(libraries)], tmp_path / name, workers=0, provenance={"seed": 0})
         return [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
 
     rows = run("a")
@@ -139,7 +146,55 @@ def test_a_run_learns_and_can_be_repeated(libraries: tuple[Library, Library], tm
 def test_a_loss_that_is_not_finite_stops_the_run(libraries: tuple[Library, Library], tmp_path: Path) -> None:
     with pytest.raises(FtError, match="step 1: the loss is nan"):
         broken = dataclasses.replace(TINY_RUN, loss=LossConfig(rmse=float("nan")))
-        fit(broken, *libraries, [], tmp_path / "run", workers=0)
+        fit(RunState.fresh(broken), *libraries, [], tmp_path / "run", workers=0)
+
+
+@pytest.mark.parametrize("stop_at", [1, 17, 29])
+def test_a_run_that_was_stopped_goes_on_bit_for_bit(
+    libraries: tuple[Library, Library], tmp_path: Path, stop_at: int
+) -> None:
+    config = dataclasses.replace(TINY_RUN, network=dataclasses.replace(TINY, dropout=0.1))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    fit(RunState.fresh(config), *libraries, [pair(libraries)], whole, workers=0)
+
+    state = RunState.fresh(config)
+    fit(state, *libraries, [pair(libraries)], parts, workers=0, stop=lambda: state.step == stop_at)
+    assert state.step == stop_at
+    with (parts / "metrics.jsonl").open("a") as file:
+        file.write("a step after the last save\n")
+    torch.manual_seed(12345)  # another process has another history
+    fit(run_state.load(parts), *libraries, [pair(libraries)], parts, workers=1)
+
+    for name in ("last", "best"):
+        assert (whole / f"{name}.safetensors").read_bytes() == (parts / f"{name}.safetensors").read_bytes()
+    losses = [
+        [json.loads(line)["loss"] for line in (out / "metrics.jsonl").read_text().splitlines()]
+        for out in (whole, parts)
+    ]
+    assert losses[0] == losses[1]
+
+
+def test_a_damaged_state_is_named(libraries: tuple[Library, Library], tmp_path: Path) -> None:
+    with pytest.raises(FtError, match="no run to resume"):
+        run_state.load(tmp_path)
+    run_state.save(RunState.fresh(TINY_RUN), tmp_path)
+    assert run_state.load(tmp_path).best == -float("inf")
+    path = tmp_path / run_state.NAME
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(FtError, match=r"state.safetensors: damaged, the run cannot be resumed"):
+        run_state.load(tmp_path)
+
+
+@pytest.mark.parametrize("config", PRESETS.values(), ids=PRESETS)
+def test_configs_survive_json(config: TrainConfig) -> None:
+    assert TrainConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    rates = [TINY_RUN.learning_rate_at(step) for step in range(1, 31)]
+    assert max(rates) == rates[2] == TINY_RUN.learning_rate
+    assert rates[0] == pytest.approx(TINY_RUN.learning_rate / 3)
+    assert rates[-1] == pytest.approx(TINY_RUN.learning_rate / 27)
 
 
 def test_pairs_to_validate_on_are_what_the_network_sees(tmp_path: Path) -> None:

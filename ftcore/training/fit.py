@@ -2,110 +2,28 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
-import numpy as np
 import torch
-from torch import Tensor, nn
-from torch.utils.data import DataLoader, Dataset
+from torch import nn
 
 from ftcore import checkpoint
-from ftcore.config import NetworkConfig, SignalConfig
+from ftcore.atomic import write_bytes
 from ftcore.data.library import Library
-from ftcore.data.mixing import MixConfig, draw_item
+from ftcore.data.mixing import MixConfig
 from ftcore.errors import FtError
 from ftcore.evaluation import Pair
-from ftcore.nn import spectral
-from ftcore.nn.functional import compress
-from ftcore.nn.network import Generator
+from ftcore.training import state as run_state
+from ftcore.training.items import Mixtures, batches
+from ftcore.training.loss import supervised_loss
+from ftcore.training.state import RunState
 from ftcore.training.validate import score
-
-Precision = Literal["float32", "bfloat16"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LossConfig:
-    """Weights of the supervised loss' terms; every spectrogram has the mixture at an RMS of 1.
-
-    RMSE is per item, so its minimum is the highest SDR; L1 forgives large errors and prefers silence where
-    it is unsure; the compressed term (Ephrat et al. 2018) listens to quiet bands as well as to loud ones.
-    """
-
-    l1: float = 0.0
-    """L1 on the complex spectrogram."""
-    wave_l1: float = 0.0
-    """L1 on the wave."""
-    rmse: float = 1.0
-    """Root mean square error of the complex spectrogram."""
-    compressed: float = 1.0
-    """Root mean square error of the vocals' complex spectrogram, magnitudes to the power 0.5."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """One supervised run."""
-
-    network: NetworkConfig
-    signal: SignalConfig
-    steps: int = 1100
-    """Optimiser steps; the learning rate reaches zero at the last."""
-    batch: int = 4
-    """Items per step."""
-    frames: int = 128
-    """Frames per item."""
-    learning_rate: float = 1e-3
-    """Peak of AdamW's learning rate."""
-    warmup: int = 50
-    """Steps of linear warm-up before the linear decay."""
-    betas: tuple[float, float] = (0.9, 0.99)
-    """AdamW's moments."""
-    weight_decay: float = 0.01
-    """AdamW's decoupled weight decay."""
-    clip: float = 1.0
-    """Largest gradient norm."""
-    ema: float = 0.998
-    """Decay of the weight average that is validated and saved."""
-    loss: LossConfig = LossConfig()
-    """What is minimised."""
-    precision: Precision = "float32"
-    """Of the network's products and convolutions; weights, norms and losses stay in float32."""
-    seed: int = 0
-    """Seeds the initial weights and every item."""
-    validate_every: int = 100
-    """Steps between validations."""
-    save_every: int = 50
-    """Steps between saves of `last`."""
-
-    def __post_init__(self) -> None:
-        if self.precision not in get_args(Precision):
-            raise FtError(f"precision is {' or '.join(get_args(Precision))}, not {self.precision!r}")
-        if not 0 < self.warmup < self.steps:
-            raise FtError(f"{self.steps} steps leave no room for a warm-up of {self.warmup}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Mixtures(Dataset[tuple[Tensor, Tensor]]):
-    """Item i is the same for a seed in every process: (mixture, instrumental), each [2, samples]."""
-
-    instrumental: Library
-    vocal: Library
-    mix: MixConfig
-    seed: int
-    count: int
-
-    def __len__(self) -> int:
-        return self.count
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        item = draw_item(np.random.default_rng((self.seed, index)), self.instrumental, self.vocal, self.mix)
-        return torch.from_numpy(item.mixture), torch.from_numpy(item.instrumental)
 
 
 @dataclass
@@ -115,45 +33,14 @@ class Progress:
     step: int
     steps: int
     loss: float
+    learning_rate: float
     seconds: float
+    """Since the run began, pauses between its pieces not counted."""
     scores: dict[str, float] = field(default_factory=dict)
 
 
-def supervised_loss(network: Generator, mixture: Tensor, instrumental: Tensor, config: TrainConfig) -> Tensor:
-    """Weighted sum of `config.loss`' terms between estimate and target.
-
-    Both waves [B, 2, samples]; each item counts relative to its mixture's level.
-    """
-    weights, signal = config.loss, config.signal
-    level = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-4)
-    scale = level * (signal.n_fft * 3 / 8) ** 0.5  # a Hann window's power: waves of RMS 1 get bins of RMS 1
-    x, target = (spectral.spectrogram(wave / scale, signal) for wave in (mixture, instrumental))
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        estimate = spectral.instrumental(network, x)
-    error = estimate - target
-    loss = x.new_zeros(())
-    if weights.l1:
-        loss = loss + weights.l1 * error.abs().mean()
-    if weights.wave_l1:
-        wave = spectral.wave(error, signal, mixture.shape[-1]) * (scale / level)
-        loss = loss + weights.wave_l1 * wave.abs().mean()
-    if weights.rmse:
-        loss = loss + weights.rmse * _rmse(error)
-    if weights.compressed:
-        vocals, true = compress(x - estimate, 0.5, True), compress(x - target, 0.5, True)
-        loss = loss + weights.compressed * _rmse(vocals - true)
-    return loss
-
-
-def _rmse(error: Tensor) -> Tensor:
-    """Root mean square of complex errors [B, 2C, F, T] per item, mean over items."""
-    power = 2.0 * error.square().mean(dim=(1, 2, 3))
-    mean: Tensor = (power + 1e-6).sqrt().mean()
-    return mean
-
-
 def fit(
-    config: TrainConfig,
+    state: RunState,
     instrumental: Library,
     vocal: Library,
     validation: list[Pair],
@@ -162,63 +49,80 @@ def fit(
     workers: int = 1,
     provenance: dict[str, Any] | None = None,
     report: Callable[[Progress], None] = lambda progress: None,
-) -> Generator:
-    """Train from scratch; write `out/last.safetensors`, `out/best.safetensors`, `out/metrics.jsonl`.
+    stop: Callable[[], bool] = lambda: False,
+) -> RunState:
+    """Train from `state` (fresh, or loaded from `out`) to the last step of its config.
 
-    `best` is the weight average with the highest validation score. Raises FtError when the loss is
-    no longer finite.
+    Writes into `out`: `last.safetensors` and, at the highest validation score, `best.safetensors` (weight
+    averages), `state.safetensors` to resume from, `metrics.jsonl` and `config.json`. When `stop` says so the
+    run is saved after the step at hand and left; resumed, it gives what it would have given undisturbed.
+    Raises FtError when the loss is no longer finite.
     """
-    out.mkdir(parents=True, exist_ok=True)
-    torch.manual_seed(config.seed)
-    network = Generator(config.network).train()
-    average = copy.deepcopy(network).eval()
-    optimizer = torch.optim.AdamW(
-        network.parameters(), config.learning_rate, config.betas, weight_decay=config.weight_decay
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda s: min((s + 1) / config.warmup, max(config.steps - s, 0) / (config.steps - config.warmup))
-    )
-    samples = (config.frames - 1) * config.signal.hop
+    config = state.config
+    _begin(state, out)
     items = Mixtures(
         instrumental=instrumental,
         vocal=vocal,
-        mix=MixConfig(samples=samples),
+        mix=MixConfig(samples=config.samples),
         seed=config.seed,
         count=config.steps * config.batch,
     )
-    best, start = -float("inf"), time.monotonic()
-    for step, (mixture, target) in enumerate(DataLoader(items, config.batch, num_workers=workers), 1):
-        loss = supervised_loss(network, mixture, target, config)
+    start = time.monotonic() - state.seconds
+    for mixture, target in batches(items, config.batch, state.step, workers):
+        for group in state.optimizer.param_groups:
+            group["lr"] = config.learning_rate_at(state.step + 1)
+        loss = supervised_loss(state.network, mixture, target, config)
         if not loss.isfinite():
-            raise FtError(f"step {step}: the loss is {loss.item()}; the last good weights are in {out}")
+            raise FtError(f"step {state.step + 1}: the loss is {loss.item()}; the last good weights are in {out}")
         loss.backward()
-        nn.utils.clip_grad_norm_(network.parameters(), config.clip)
-        optimizer.step()
-        optimizer.zero_grad()
-        schedule.step()
-        _average(average, network, min(config.ema, (1 + step) / (10 + step)))
+        nn.utils.clip_grad_norm_(state.network.parameters(), config.clip)
+        state.optimizer.step()
+        state.optimizer.zero_grad()
+        state.step += 1
+        _average(state)
+        state.seconds = time.monotonic() - start
 
-        progress = Progress(step, config.steps, loss.item(), time.monotonic() - start)
-        final = step == config.steps
-        if validation and (step % config.validate_every == 0 or final):
-            progress.scores = score(average, validation, config.signal)
-        saved = checkpoint.Checkpoint(
-            network=average,
-            signal=config.signal,
-            provenance={**(provenance or {}), "step": step, "validation": progress.scores},
-        )
-        if step % config.save_every == 0 or final:
-            checkpoint.save(out / "last.safetensors", saved)
-        if progress.scores and progress.scores["vocals_usdr_gain"] > best:
-            best = progress.scores["vocals_usdr_gain"]
-            checkpoint.save(out / "best.safetensors", saved)
-        with (out / "metrics.jsonl").open("a") as file:
-            file.write(json.dumps(dataclasses.asdict(progress)) + "\n")
+        progress = Progress(state.step, config.steps, loss.item(), config.learning_rate_at(state.step), state.seconds)
+        stopping = stop() or state.step == config.steps
+        if validation and (state.step % config.validate_every == 0 or state.step == config.steps):
+            progress.scores = score(state.average, validation, config.signal)
+        _write(state, progress, out, provenance or {}, stopping or state.step % config.save_every == 0)
         report(progress)
-    return average
+        if stopping:
+            break
+    return state
+
+
+def _begin(state: RunState, out: Path) -> None:
+    """Make the folder, note the config, and forget metrics of steps that a resumed run will do again."""
+    out.mkdir(parents=True, exist_ok=True)
+    write_bytes(out / "config.json", json.dumps(state.config.to_dict(), indent=1).encode())
+    metrics = out / "metrics.jsonl"
+    lines = metrics.read_text().splitlines()[: state.step] if metrics.exists() else []
+    write_bytes(metrics, "".join(f"{line}\n" for line in lines).encode())
+
+
+def _write(state: RunState, progress: Progress, out: Path, provenance: dict[str, Any], save: bool) -> None:
+    """Metrics of a step; checkpoints where it is due or better than any before."""
+    gain = progress.scores.get("vocals_usdr_gain", -float("inf"))
+    saved = checkpoint.Checkpoint(
+        network=state.average,
+        signal=state.config.signal,
+        provenance={**provenance, "step": state.step, "validation": progress.scores},
+    )
+    if gain > state.best:
+        state.best = gain
+        checkpoint.save(out / "best.safetensors", saved)
+    with (out / "metrics.jsonl").open("a") as file:
+        file.write(json.dumps(dataclasses.asdict(progress)) + "\n")
+    if save:
+        checkpoint.save(out / "last.safetensors", saved)
+        run_state.save(state, out)
 
 
 @torch.no_grad()
-def _average(average: nn.Module, network: nn.Module, decay: float) -> None:
-    for mean, value in zip(average.parameters(), network.parameters(), strict=True):
+def _average(state: RunState) -> None:
+    """Move the weight average; it follows faster during the first steps."""
+    decay = min(state.config.ema, (1 + state.step) / (10 + state.step))
+    for mean, value in zip(state.average.parameters(), state.network.parameters(), strict=True):
         mean.lerp_(value, 1.0 - decay)
