@@ -17,7 +17,9 @@ from ftcore.errors import FtError, UsageError
 SUMMARIES = {
     "separate": "Split songs into vocals and instrumental.",
     "data": "Check folders of audio, and prepare them for training.",
+    "pretrain": "Train, stage 1: learn music from any audio.",
     "train": "Train a network on folders of instrumental music and of vocals.",
+    "fgan": "Train, stage 3: against a discriminator that looks for vocals.",
     "evaluate": "Score a model on songs whose stems are known.",
     "export": "Export a trained checkpoint for separation.",
     "models": "The models that can be used by name.",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeVar, get_args
+from types import UnionType
+from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
 from ftcore.errors import FtError
 
@@ -139,12 +140,62 @@ class SignalConfig:
         return from_plain(cls, values)
 
 
-def from_plain(cls: type[T], values: dict[str, Any]) -> T:
-    """Build the dataclass `cls` from plain JSON values; unknown, missing or impossible ones raise FtError."""
+def from_plain(cls: type[T], values: Any) -> T:
+    """Build the dataclass `cls`, and those inside it, from plain JSON or TOML values.
+
+    Unknown, missing or impossible ones raise FtError that names them.
+    """
+    if not isinstance(values, dict):
+        raise FtError(f"not a {cls.__name__}: {values!r}")
+    hints = get_type_hints(cls)
+    if unknown := sorted(set(values) - set(hints)):
+        raise FtError(f"not a {cls.__name__} of this version of ft: it has no {', '.join(unknown)}")
+    built = {}
+    for name, value in values.items():
+        try:
+            built[name] = _typed(hints[name], value)
+        except ValueError as error:
+            raise FtError(f"{cls.__name__}.{name}: {error}") from None
     try:
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in values.items()})
+        return cls(**built)
     except TypeError as error:
         raise FtError(f"not a {cls.__name__} of this version of ft: {error}") from None
+
+
+def overlay(config: T, values: dict[str, Any]) -> T:
+    """`config` with some of its fields replaced; `values` may nest as the config does. Raises FtError."""
+    return from_plain(type(config), _merged(dataclasses.asdict(config), values))  # type: ignore[call-overload]
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(below)
+    for name, value in above.items():
+        both = isinstance(value, dict) and isinstance(below.get(name), dict)
+        merged[name] = _merged(below[name], value) if both else value
+    return merged
+
+
+def _typed(hint: Any, value: Any) -> Any:
+    """A plain value as a field of this type holds it; ValueError says what was expected."""
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return from_plain(hint, value)
+    kind, inner = get_origin(hint), get_args(hint)
+    if kind is UnionType:  # T | None
+        return None if value is None else _typed(inner[0], value)
+    if kind is tuple:
+        open_ended = inner[-1] is Ellipsis
+        if not isinstance(value, (list, tuple)) or not (open_ended or len(value) == len(inner)):
+            raise ValueError(f"expected a list{'' if open_ended else f' of {len(inner)}'}, not {value!r}")
+        return tuple(_typed(inner[0] if open_ended else inner[i], v) for i, v in enumerate(value))
+    if kind is Literal:
+        if value not in inner:
+            raise ValueError(f"expected {', '.join(map(str, inner[:-1]))} or {inner[-1]}, not {value!r}")
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not hint:
+        raise ValueError(f"expected {hint.__name__}, not {value!r}")
+    return value
 
 
 def _check(holds: bool, message: str) -> None:

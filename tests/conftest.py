@@ -13,6 +13,8 @@ from exporters.onnx import exporter
 from ftcore import checkpoint
 from ftcore.checkpoint import Checkpoint
 from ftcore.config import NetworkConfig, SignalConfig
+from ftcore.data.library import Library
+from ftcore.data.prepare import prepare
 from ftcore.nn.network import Generator
 
 TINY = NetworkConfig(
@@ -60,6 +62,20 @@ def song(tmp_path: Path) -> Path:
     path = tmp_path / "song.wav"
     soundfile.write(path, noise(6000, 2).T, 8000, subtype="PCM_16")
     return path
+
+
+@pytest.fixture
+def libraries(tmp_path: Path) -> dict[str, Library]:
+    """Low hum as music, high hum as voice, at 8 kHz."""
+    time = np.arange(16000) / 8000
+    for kind, pitches in (("instrumental", (90, 130)), ("vocal", (900, 1500))):
+        (tmp_path / kind).mkdir()
+        for pitch in pitches:
+            wave = np.stack([np.sin(2 * np.pi * pitch * time), np.sin(2 * np.pi * pitch * time + 1)])
+            soundfile.write(tmp_path / kind / f"{pitch}.flac", 0.3 * wave.T, 8000)
+    kinds = ("instrumental", "vocal")
+    found = {kind: prepare([tmp_path / kind], tmp_path / f"{kind}-cache", 8000) for kind in kinds}
+    return {**found, "pretrain": found["instrumental"]}
 
 
 def noise(samples: int, channels: int, seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:

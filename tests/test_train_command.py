@@ -1,18 +1,21 @@
-"""`ft train` as a user runs it, at tiny size."""
+"""`ft pretrain`, `ft train`, `ft fgan` as a user runs them, at tiny size."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
+from ftcore import checkpoint
 from tests.conftest import noise
 from tests.test_cli import ft
 
@@ -32,46 +35,176 @@ def arguments(tmp_path: Path) -> list[str | Path]:
     soundfile.write(track / "mixture.wav", music + hum, RATE, subtype="FLOAT")
     soundfile.write(track / "instrumental.wav", music, RATE, subtype="FLOAT")
     folders = ("--instrumental", tmp_path / "music", "--vocal", tmp_path / "voices")
-    return ["train", *folders, "--validation", tmp_path / "pairs", "--workers", "0"]
+    return [*folders, "--validation", tmp_path / "pairs", "--workers", "0", "--device", "cpu"]
 
 
-def test_run_writes_what_the_next_commands_take(
-    arguments: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    run = tmp_path / "run"
-    ft(*arguments, "--out", run, "--preset", "tiny")
-    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    assert len(rows) == 40
-    assert rows[-1]["scores"]["vocals_usdr_gain"] > 1.0
-    assert json.loads((run / "config.json").read_text())["steps"] == 40
-    ft("evaluate", tmp_path / "pairs", "-m", run / "best.safetensors", "--json", tmp_path / "x.json")
-    total = json.loads((tmp_path / "x.json").read_text())["rows"][str(run / "best.safetensors")]["total"]
-    assert total["vocals"]["uSDR"] == pytest.approx(max(r["scores"].get("vocals_usdr", -99) for r in rows), abs=0.5)
+def rows(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
 
-    capsys.readouterr()
-    ft(*arguments, "--out", run, code=2)
-    assert "holds a run already" in capsys.readouterr().err
-    ft(*arguments, "--out", run, "--resume", "--seed", "3", code=2)
-    assert "--resume keeps the run's settings; leave out --seed" in capsys.readouterr().err
-    ft(*arguments, "--out", tmp_path / "new", "--preset", "huge", code=2)
-    assert "no preset 'huge'; known: starter, tiny" in capsys.readouterr().err
-    ft(*arguments, "--out", tmp_path / "new", "--resume", code=1)
-    assert "no run to resume" in capsys.readouterr().err
+
+def falls(run: Path, name: str = "loss") -> bool:
+    values = [row[name] if name in row else row["metrics"][name] for row in rows(run)]
+    return bool(np.mean(values[-8:]) < np.mean(values[:8]))
+
+
+def test_the_whole_way(arguments: list[str | Path], tmp_path: Path) -> None:
+    """pretrain -> train -> fgan -> evaluate, export, separate: each takes what the one before has made."""
+    one, two, three = (tmp_path / name for name in ("one", "two", "three"))
+    ft("pretrain", *arguments, "--preset", "tiny", "--out", one, "--pretrain-data", tmp_path / "music", "--steps", "80")
+    assert falls(one)
+    assert len(rows(one)) == 80
+    assert rows(one)[-1]["scores"]["minus_l1"] > rows(one)[39]["scores"]["minus_l1"] - 0.05
+    assert json.loads((one / "config.json").read_text())["stage"] == "pretrain"
+
+    ft("train", *arguments, "--preset", "tiny", "--out", two, "--init", one / "best.safetensors")
+    assert falls(two)
+    assert rows(two)[-1]["scores"]["vocals_usdr_gain"] > 1.0
+    saved = checkpoint.load(two / "best.safetensors")
+    assert saved.provenance["stage"] == "supervised"
+
+    ft("train", "--stage", "fgan", *arguments, "--preset", "tiny", "--out", three, "--init", two / "best.safetensors")
+    assert falls(three)
+    assert falls(three, "discriminator")
+    assert rows(three)[-1]["scores"]["vocals_usdr_gain"] > 1.0
+
+    ft("evaluate", tmp_path / "pairs", "-m", three / "best.safetensors", "--json", tmp_path / "x.json")
+    total = json.loads((tmp_path / "x.json").read_text())["rows"][str(three / "best.safetensors")]["total"]
+    best = max(row["scores"].get("vocals_usdr", -99) for row in rows(three))
+    assert total["vocals"]["uSDR"] == pytest.approx(best, abs=0.5)
+    ft("export", "onnx", three / "last.safetensors", "-o", tmp_path / "mine.onnx")
+    ft("separate", tmp_path / "pairs" / "one" / "mixture.wav", "-m", tmp_path / "mine.onnx", "-o", tmp_path / "stems")
+    vocals, _ = soundfile.read(tmp_path / "stems" / "mixture_vocals.wav")
+    music, _ = soundfile.read(tmp_path / "pairs" / "one" / "instrumental.wav")
+    assert np.mean(vocals**2) < np.mean((vocals + music) ** 2)
+
+
+def test_what_is_refused(arguments: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, new = tmp_path / "run", tmp_path / "new"
+    ft("train", *arguments, "--out", run, "--preset", "tiny", "--steps", "6")
+
+    def refused(code: int, message: str, *more: str | Path) -> None:
+        capsys.readouterr()
+        ft(*more[:1], *arguments, *more[1:], code=code)
+        said = capsys.readouterr().err
+        assert message in said
+        assert len(said.splitlines()) == 1
+
+    refused(2, "holds a run already", "train", "--out", run)
+    refused(2, "keeps the run's settings; leave out --seed", "train", "--out", run, "--resume", "--seed", "3")
+    refused(2, "holds a run of stage supervised, not pretrain", "pretrain", "--out", run, "--resume")
+    refused(2, "no preset 'huge'; known: starter, tiny", "train", "--out", new, "--preset", "huge")
+    refused(1, "no run to resume", "train", "--out", new, "--resume")
+    refused(2, "fgan starts from a supervised checkpoint: --init", "fgan", "--out", new, "--preset", "tiny")
+    refused(1, "not a readable safetensors file", "train", "--out", new, "--init", tmp_path / "music" / "x.wav")
+    refused(2, "no device 'tpu'", "train", "--out", new, "--device", "tpu")
+    refused(1, "it has no lr", "train", "--out", new, "--preset", "tiny", "--set", "lr=1")
+    refused(1, "no such folder", "train", "--out", new, "--preset", "tiny", "--vocal", tmp_path / "nowhere")
+    (tmp_path / "empty").mkdir()
+    refused(1, "no audio files", "train", "--out", new, "--preset", "tiny", "--vocal", tmp_path / "empty")
+    refused(1, "prepared at 8000 Hz, needed are 44100 Hz", "train", "--out", new, "--vocal", run / "cache" / "vocal")
+    init, features = run / "last.safetensors", "network.features=128"
+    refused(2, "--init brings its own network", "train", "--out", new, "--init", init, "--set", features)
+    (tmp_path / "settings.toml").write_text("steps = ")
+    refused(1, "settings.toml: Invalid value", "train", "--out", new, "--config", tmp_path / "settings.toml")
+    assert not (new / "metrics.jsonl").exists()
+
+
+def test_poor_libraries(arguments: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """One file, shorter than a crop; silent vocals; a file that is no audio: said, and trained with what there is."""
+    for name in ("short", "silent"):
+        (tmp_path / name).mkdir()
+    soundfile.write(tmp_path / "short" / "a.wav", noise(200, 2).T, RATE)
+    soundfile.write(tmp_path / "silent" / "b.wav", np.zeros((RATE, 2)), RATE)
+    (tmp_path / "short" / "notes.wav").write_text("not audio")
+    folders: list[str | Path] = ["--instrumental", tmp_path / "short", "--vocal", tmp_path / "silent", "--workers", "0"]
+    ft("train", *folders, "--out", tmp_path / "run", "--preset", "tiny", "--steps", "6")
+    assert "left out" in (said := capsys.readouterr().err)
+    assert "notes.wav" in said
+    assert len(rows(tmp_path / "run")) == 6
+
+    cache = tmp_path / "run" / "cache" / "instrumental"
+    (track,) = cache.glob("*.npy")
+    track.write_bytes(track.read_bytes()[:50])
+    folders[1], folders[3] = cache, tmp_path / "voices"
+    ft("train", *folders, "--out", tmp_path / "damaged", "--preset", "tiny", "--steps", "6", code=1)
+    assert f"{track}: damaged" in capsys.readouterr().err
+
+
+def started(*arguments: str | Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "ftcli", *map(str, arguments)]
+    return subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    while not path.exists():
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_signal_saves_and_resume_finishes(arguments: list[str | Path], tmp_path: Path, number: int) -> None:
+def test_signal_saves(arguments: list[str | Path], tmp_path: Path, number: int) -> None:
     run = tmp_path / "run"
-    command = [sys.executable, "-m", "ftcli", *map(str, arguments), "--out", str(run)]
-    process = subprocess.Popen([*command, "--preset", "tiny", "--steps", "100000"], stderr=subprocess.PIPE, text=True)
-    while not (run / "state.safetensors").exists():
-        assert process.poll() is None
-        time.sleep(0.05)
+    process = started("train", *arguments, "--out", run, "--preset", "tiny", "--steps", "100000")
+    wait_for(run / "state.safetensors", process)
     process.send_signal(number)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + number
     last = said.splitlines()[-1]
     assert "--resume goes on" in last
     step = int(last.split("after step ")[1].split(";")[0])
-    assert len((run / "metrics.jsonl").read_text().splitlines()) == step
+    assert len(rows(run)) == step
     assert "Traceback" not in said
+
+
+def test_kill_leaves_readable_checkpoints(arguments: list[str | Path], tmp_path: Path) -> None:
+    """SIGKILL at any moment, here while every step saves; what is found then is whole, and goes on."""
+    run = tmp_path / "run"
+    settings = ("--preset", "tiny", "--steps", "4000", "--set", "save_every=1", "--set", "validate_every=100000")
+    rng = np.random.default_rng(0)
+    goes_on: tuple[str, ...] = settings
+    for _ in range(3):
+        before = len(rows(run)) if (run / "metrics.jsonl").exists() else 0
+        process = started("train", *arguments, "--out", run, *goes_on)
+        wait_for(run / "state.safetensors", process)
+        while len((run / "metrics.jsonl").read_text().splitlines()) < before + 3:
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.01)
+        time.sleep(rng.uniform(0, 0.3))
+        process.kill()
+        process.communicate()
+        assert checkpoint.load(run / "last.safetensors").provenance["step"] > before
+        goes_on = ("--resume",)
+
+
+def torchrun(arguments: list[str | Path]) -> subprocess.Popen[str]:
+    launch = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "ftcli", "train")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, *launch, *map(str, arguments)], stderr=subprocess.PIPE, text=True, env=environment
+    )
+
+
+def test_two_ranks_train_stop_and_resume(arguments: list[str | Path], tmp_path: Path) -> None:
+    """Two processes (gloo): as one with twice the batch; stopped and resumed: as undisturbed, bit for bit."""
+    settings = [*arguments, "--preset", "tiny", "--steps", "20", "--set", "save_every=8"]
+    phases = "phases=[{until=20,frames=64,batch=%d}]"
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    processes = [torchrun([*settings, "--out", out, "--set", phases % 1]) for out in (whole, parts)]
+    wait_for(parts / "state.safetensors", processes[1])
+    processes[1].terminate()
+    said = [process.communicate(timeout=120)[1] for process in processes]
+    assert processes[0].returncode == 0, said[0]
+    assert (parts / "state.safetensors").exists()
+    if processes[1].returncode:  # else it was done before the signal came
+        assert len(rows(parts)) < 20
+        resumed = torchrun([*arguments, "--out", parts, "--resume"])
+        assert (resumed.communicate(timeout=120)[1], resumed.returncode)[1] == 0
+    assert (whole / "last.safetensors").read_bytes() == (parts / "last.safetensors").read_bytes()
+
+    alone = tmp_path / "alone"
+    ft("train", *settings, "--out", alone, "--set", phases % 2)
+    for a, b in zip(rows(alone), rows(whole), strict=True):
+        assert a["items"] == b["items"] == 2
+    weights = [checkpoint.load(out / "last.safetensors").network.state_dict() for out in (alone, whole)]
+    for name, value in weights[0].items():
+        assert np.allclose(value, weights[1][name], atol=2e-2), name

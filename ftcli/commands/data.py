@@ -64,6 +64,47 @@ def prepare(
     return 1 if problems else 0
 
 
+@app.command()
+def preview(
+    instrumental: Annotated[list[Path], typer.Option(help="Prepared libraries or folders of music (repeatable).")],
+    vocal: Annotated[list[Path], typer.Option(help="Of voices, likewise (repeatable).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for pictures and audio.")],
+    preset: Annotated[str, typer.Option(help="Whose mixtures: original (VoxAug), starter, tiny.")] = "original",
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="One setting, as for ft train.")
+    ] = None,
+    items: Annotated[int, typer.Option(min=1, help="How many.")] = 4,
+    seed: Annotated[int, typer.Option(help="Those of a run with this seed.")] = 0,
+) -> int:
+    """Draw what training hears: mixture, instrumental, vocal and presence of the first items of a run."""
+    try:
+        from ftcore.training.preview import preview as draw
+        from ftcore.training.settings import resolve
+    except ImportError as error:
+        raise FtError(f"mixing needs {error.name}: pip install 'frame-transformer[train]'") from None
+
+    config = resolve("supervised", preset, settings=settings, values={"seed": seed})
+    rate, folders = config.signal.sample_rate, {"instrumental": instrumental, "vocal": vocal}
+    libraries = {kind: library(chosen, out / "cache" / kind, rate) for kind, chosen in folders.items()}
+    for path in draw(config, libraries, items, out):
+        typer.echo(path)
+    return 0
+
+
+def library(folders: list[Path], cache: Path, rate: int) -> Library:
+    """Prepared libraries as they are, plain folders decoded into `cache`, all as one."""
+    from ftcli.app import fail
+    from ftcore.data.library import Library, is_prepared, open_library
+
+    problems: list[str] = []
+    parts = [open_library(folder, rate) for folder in folders if is_prepared(folder)]
+    if plain := [folder for folder in folders if not is_prepared(folder)]:
+        parts.append(prepared(plain, cache, rate, problems))
+    for problem in problems:
+        fail(f"left out: {problem}", 1)
+    return Library([track for part in parts for track in part.tracks])
+
+
 def prepared(folders: list[Path], out: Path, rate: int, problems: list[str]) -> Library:
     """Prepare with a progress bar in a terminal; what was left out goes to `problems`."""
     from rich.console import Console
@@ -74,7 +115,8 @@ def prepared(folders: list[Path], out: Path, rate: int, problems: list[str]) -> 
     except ImportError as error:
         raise FtError(f"decoding needs {error.name}; or prepare the library on another machine") from None
 
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         return prepare_files(
             folders,

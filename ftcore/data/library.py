@@ -36,8 +36,11 @@ class Track:
     samples: int
 
     def read(self, start: int, count: int) -> Wave:
-        """Samples [start, start + count) as [2, count], zeros beyond the end."""
-        data = np.load(self.path, mmap_mode="r")[start : start + count]
+        """Samples [start, start + count) as [2, count], zeros beyond the end. Raises FtError."""
+        try:
+            data = np.load(self.path, mmap_mode="r")[start : start + count]
+        except (OSError, ValueError, EOFError):
+            raise FtError(f"{self.path}: damaged or gone; prepare the library again") from None
         wave = np.zeros((2, count), np.float32)
         wave[:, : len(data)] = data.T
         return wave / np.float32(32768)

@@ -1,4 +1,4 @@
-"""Random mixtures: any vocal over any instrumental, both varied, so that the sum is known by parts.
+"""Random pairs: any vocal and any instrumental, both varied as waves, so that their sum is known by parts.
 
 A wave is float32 [2, samples]. Every draw comes from one generator per item, so item i of a seed is
 the same in any process.
@@ -18,80 +18,90 @@ from ftcore.data.library import Library, Wave
 
 @dataclass(frozen=True, kw_only=True)
 class MixConfig:
-    """How items are drawn; a probability p_ is per part and item."""
+    """What is done to crops as waves; a probability p_ is per part and item. The defaults change nothing."""
 
-    samples: int
-    """Length of an item."""
-    least_rms: float = 0.01
+    least_rms: float = 0.0
     """Crops quieter than this are drawn anew, up to 8 times."""
-    p_double: float = 0.3
+    p_double: float = 0.0
     """A second crop of the same kind is added."""
-    p_resample: float = 0.7
+    p_resample: float = 0.0
     """A vocal is played faster or slower: its pitch and formants move together."""
     resample: tuple[float, float] = (0.6, 1.3)
     """Range of that speed, every interval being equally likely: most voices at hand are women's."""
-    p_equaliser: float = 0.5
+    p_equaliser: float = 0.0
     """A random smooth frequency response of up to +-`equaliser_db`."""
     equaliser_db: float = 8.0
     """Largest gain or cut of that response at its knots, in dB."""
-    p_reverb: float = 0.4
+    p_reverb: float = 0.0
     """A vocal gets a synthetic decaying reverberation."""
-    p_narrow: float = 0.3
+    p_swap: float = 0.0
+    """Left and right change places."""
+    p_narrow: float = 0.0
     """A part loses stereo width, vocals down to mono."""
+    levels: bool = False
+    """Bring the instrumental to a random level and the vocal to one of `level_db`; else both stay as recorded."""
     level_db: tuple[float, float] = (-12.0, 6.0)
     """Level of the vocal over the instrumental (RMS), in dB."""
-    p_no_vocal: float = 0.06
+    p_no_vocal: float = 0.0
     """The vocal is left out."""
-    p_no_instrumental: float = 0.03
+    p_no_instrumental: float = 0.0
     """The instrumental is left out."""
 
 
 class Item(NamedTuple):
-    """One training example."""
+    """The two parts of a mixture."""
 
-    mixture: Wave
     instrumental: Wave
+    vocal: Wave
 
 
-def draw_item(rng: np.random.Generator, instrumental: Library, vocal: Library, config: MixConfig) -> Item:
-    """An instrumental crop, an independently drawn vocal crop, and their sum."""
-    music = _instrumental(rng, instrumental, config)
-    voice = _vocal(rng, vocal, config)
-    music *= _db(rng.uniform(-14.0, 0.0)) * 0.25 / max(_rms(music), 1e-4)
-    voice *= _rms(music) * _db(rng.uniform(*config.level_db)) / max(_rms(voice), 1e-4)
+def draw_item(
+    rng: np.random.Generator,
+    instrumental: Library,
+    vocal: Library,
+    config: MixConfig,
+    samples: int,
+    vocal_samples: int | None = None,
+) -> Item:
+    """An instrumental crop of `samples` and an independently drawn vocal crop of `vocal_samples` (as many)."""
+    music = _instrumental(rng, instrumental, config, samples)
+    voice = _vocal(rng, vocal, config, samples if vocal_samples is None else vocal_samples)
+    if config.levels:
+        music *= _db(rng.uniform(-14.0, 0.0)) * 0.25 / max(_rms(music), 1e-4)
+        voice *= _rms(music) * _db(rng.uniform(*config.level_db)) / max(_rms(voice), 1e-4)
     kind = rng.random()
     if kind < config.p_no_vocal:
         voice *= 0.0
     elif kind < config.p_no_vocal + config.p_no_instrumental:
         music *= 0.0
-    return Item(music + voice, music)
+    return Item(music, voice)
 
 
-def _instrumental(rng: np.random.Generator, library: Library, config: MixConfig) -> Wave:
+def _instrumental(rng: np.random.Generator, library: Library, config: MixConfig, samples: int) -> Wave:
     def one() -> Wave:
-        wave = library.crop(rng, config.samples, config.least_rms)
+        wave = library.crop(rng, samples, config.least_rms)
         return _equalise(rng, wave, config) if rng.random() < config.p_equaliser else wave
 
     music = one()
     if rng.random() < config.p_double:
         music = music + _balanced(rng, one(), music)
-    return _turn(rng, music, config.p_narrow, 0.5)
+    return _turn(rng, music, config, 0.5)
 
 
-def _vocal(rng: np.random.Generator, library: Library, config: MixConfig) -> Wave:
+def _vocal(rng: np.random.Generator, library: Library, config: MixConfig, samples: int) -> Wave:
     def one() -> Wave:
         if rng.random() >= config.p_resample:
-            return library.crop(rng, config.samples, config.least_rms)
+            return library.crop(rng, samples, config.least_rms)
         speed = float(np.exp(rng.uniform(*np.log(config.resample))))
-        wave = soxr.resample(library.crop(rng, int(config.samples * speed) + 8, config.least_rms).T, speed, 1.0, "LQ").T
-        return np.ascontiguousarray(_fit(wave, config.samples))
+        wave = soxr.resample(library.crop(rng, int(samples * speed) + 8, config.least_rms).T, speed, 1.0, "LQ").T
+        return np.ascontiguousarray(_fit(wave, samples))
 
     voice = one()
     if rng.random() < config.p_double:
         voice = voice + _balanced(rng, one(), voice)
     if rng.random() < config.p_equaliser:
         voice = _equalise(rng, voice, config)
-    voice = _turn(rng, voice, config.p_narrow, 0.0)
+    voice = _turn(rng, voice, config, 0.0)
     return _reverberate(rng, voice) if rng.random() < config.p_reverb else voice
 
 
@@ -110,11 +120,11 @@ def _equalise(rng: np.random.Generator, wave: Wave, config: MixConfig) -> Wave:
     return np.fft.irfft(spectrum * 10 ** (gain / 20), wave.shape[1]).astype(np.float32)
 
 
-def _turn(rng: np.random.Generator, wave: Wave, p_narrow: float, least: float) -> Wave:
-    """Swap left and right half of the time; narrow to `least`..1 of the stereo width with `p_narrow`."""
-    if rng.random() < 0.5:
+def _turn(rng: np.random.Generator, wave: Wave, config: MixConfig, least: float) -> Wave:
+    """Swap left and right, narrow to `least`..1 of the stereo width, each with its chance."""
+    if rng.random() < config.p_swap:
         wave = wave[::-1]
-    if rng.random() < p_narrow:
+    if rng.random() < config.p_narrow:
         middle = wave.mean(axis=0)
         wave = middle + np.float32(rng.uniform(least, 1.0)) * (wave - middle)
     return np.ascontiguousarray(wave)

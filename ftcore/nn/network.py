@@ -9,6 +9,7 @@ Axes: B batch, C spectral channels, F features, T frames.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -181,10 +182,15 @@ class Generator(nn.Module):
             prev = (maps, heads) if maps else prev
         self.decoder = nn.ModuleList(levels)  # the deepest level first
         self.out = nn.Conv2d(below, config.spectral_channels * config.fold, 1)
-        if config.output == "complex_mask":  # start from the mixture itself: a mask of 1
+        self.reset_output()
+
+    def reset_output(self) -> None:
+        """A fresh last layer, for a new reading of the output."""
+        self.out.reset_parameters()
+        if self.config.output == "complex_mask":  # start from the mixture itself: a mask of 1
             nn.init.zeros_(self.out.weight)
-            identity = torch.zeros(self.out.out_channels)
-            identity[: config.audio_channels * config.fold] = 1.0
+            identity = torch.zeros_like(self.out.weight[:, 0, 0, 0])
+            identity[: self.config.audio_channels * self.config.fold] = 1.0
             self.out.bias = nn.Parameter(identity)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -198,13 +204,14 @@ class Generator(nn.Module):
             x, running = level(x, memory, running)
         return unfold_bins(self.out(x), self.config.fold)
 
-    def estimate(self, x: Tensor) -> Tensor:
+    def estimate(self, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """The instrumental of x [B, C, F, T] on x's scale, same shape and dtype (whatever the weights').
 
-        `mapping`: the spectrogram itself, 2*sigmoid(y) - 1; `complex_mask`: the complex product y*x;
+        forward: what computes the raw output in place of this module, where it is wrapped (compiled,
+        distributed). `mapping`: the spectrogram itself, 2*sigmoid(y) - 1; `complex_mask`: the complex product y*x;
         `magnitude_mask`: the mask sigmoid(y), to be multiplied with the mixture's spectrogram.
         """
-        y: Tensor = self(x).to(x.dtype)
+        y = (forward or self)(x).to(x.dtype)
         match self.config.output:
             case "mapping":
                 y = 2.0 * y.sigmoid() - 1.0
@@ -213,6 +220,16 @@ class Generator(nn.Module):
                 return complex_product(y, x)
             case "magnitude_mask":
                 return y.sigmoid()
+
+    def reconstruct(self, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """Pretraining's reading of the output: the whole spectrogram of x [B, C, F, T], some frames of which
+        are hidden. No mask can bring those back, so mask models answer with the spectrogram itself.
+        """
+        if self.config.output == "mapping":
+            return self.estimate(x, forward)
+        y = (forward or self)(x).to(x.dtype)
+        y = y.sigmoid() if self.config.output == "magnitude_mask" else y
+        return y * window_rms(x) if self.config.normalisation == "window_rms" else y
 
 
 class Discriminator(nn.Module):
@@ -226,6 +243,11 @@ class Discriminator(nn.Module):
         self.config = config
         self.encoder = Encoder(config)
         self.head = nn.Conv2d(encoder_widths(config)[-1], config.audio_channels, 1)
+
+    @staticmethod
+    def bands_of(config: NetworkConfig) -> int:
+        """Frequency bands that a critic of this config tells apart."""
+        return config.level_features(config.levels - 1)
 
     @classmethod
     def from_generator(cls, generator: Generator) -> Discriminator:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor
 
@@ -9,17 +11,30 @@ from ftcore.config import SignalConfig
 from ftcore.nn.network import Generator
 
 
-def spectrogram(wave: Tensor, signal: SignalConfig) -> Tensor:
-    """[B, audio channels, samples] -> [B, 2 * audio channels, n_fft/2, T]: real parts, imaginary parts.
+def transform(wave: Tensor, signal: SignalConfig) -> Tensor:
+    """[B, audio channels, samples] -> complex [B, audio channels, n_fft/2, T].
 
-    Periodic Hann, centred frames, reflected edges; the Nyquist bin is dropped.
+    Periodic Hann, centred frames, reflected edges (silent ones where a wave is too short to be reflected);
+    the Nyquist bin is dropped.
     """
-    batch, channels, samples = wave.shape
+    batch, audio_channels, samples = wave.shape
     window = torch.hann_window(signal.n_fft, device=wave.device, dtype=wave.dtype)
-    z = torch.stft(
-        wave.reshape(-1, samples), signal.n_fft, signal.hop, window=window, pad_mode="reflect", return_complex=True
-    )[:, :-1].unflatten(0, (batch, channels))
+    mode = "reflect" if samples > signal.n_fft // 2 else "constant"
+    z: Tensor = torch.stft(
+        wave.reshape(-1, samples), signal.n_fft, signal.hop, window=window, pad_mode=mode, return_complex=True
+    )
+    complete: Tensor = z[:, :-1].unflatten(0, (batch, audio_channels))
+    return complete
+
+
+def channels(z: Tensor) -> Tensor:
+    """complex [B, C, F, T] -> [B, 2C, F, T]: real parts, then imaginary parts."""
     return torch.cat((z.real, z.imag), dim=1)
+
+
+def spectrogram(wave: Tensor, signal: SignalConfig) -> Tensor:
+    """[B, audio channels, samples] -> [B, 2 * audio channels, n_fft/2, T]; see `transform`."""
+    return channels(transform(wave, signal))
 
 
 def wave(x: Tensor, signal: SignalConfig, samples: int) -> Tensor:
@@ -32,13 +47,18 @@ def wave(x: Tensor, signal: SignalConfig, samples: int) -> Tensor:
     return waves
 
 
-def instrumental(network: Generator, x: Tensor) -> Tensor:
+def heard(network_is_complex: bool, x: Tensor) -> Tensor:
+    """A complex spectrogram [B, 2C, F, T] as the network takes it: magnitude models get [B, C, F, T]."""
+    if network_is_complex:
+        return x
+    real, imaginary = x.chunk(2, dim=1)
+    return (real.square() + imaginary.square()).sqrt()
+
+
+def instrumental(network: Generator, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """The network's instrumental of a complex spectrogram [B, 2 * audio channels, F, T], same shape.
 
-    Magnitude models give a mask, which keeps the mixture's phase.
+    Magnitude models give a mask, which keeps the mixture's phase. `forward`: see `Generator.estimate`.
     """
-    if network.config.is_complex:
-        return network.estimate(x)
-    real, imaginary = x.chunk(2, dim=1)
-    mask = network.estimate((real.square() + imaginary.square()).sqrt())
-    return torch.cat((mask * real, mask * imaginary), dim=1)
+    estimate = network.estimate(heard(network.config.is_complex, x), forward)
+    return estimate if network.config.is_complex else torch.cat((estimate, estimate), dim=1) * x

@@ -1,43 +1,179 @@
-"""Training items by number (torch)."""
+"""Training items by number, and batches of them on the device (torch).
+
+Everything about item i of a seed comes from a generator of its own: it is the same in any process, worker
+or rank, and after a resume.
+"""
 
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, Subset
+from torch.utils.data import DataLoader, Dataset, Sampler
 
+from ftcore.config import SignalConfig
+from ftcore.data import voxaug
 from ftcore.data.library import Library
 from ftcore.data.mixing import MixConfig, draw_item
+from ftcore.data.voxaug import Plan, VoxAugConfig, draw_plan
+from ftcore.errors import FtError
+from ftcore.nn import spectral
+from ftcore.training.config import Scale, TrainConfig
+
+
+@dataclass(frozen=True)
+class Draw:
+    """An item as it leaves the worker: two crops and what shall happen to them."""
+
+    seed: tuple[int, ...]
+    """The run's and the item's number."""
+    instrumental: Tensor
+    """[2, samples]."""
+    vocal: Tensor
+    """[2, samples times the plan's stretch]."""
+    instrumental_plan: Plan
+    vocal_plan: Plan
 
 
 @dataclass(frozen=True, kw_only=True)
-class Mixtures(Dataset[tuple[Tensor, Tensor]]):
-    """Item i is the same for a seed in every process: (mixture, instrumental), each [2, samples]."""
+class Batch:
+    """Spectrograms [B, 2C, F, T] (real parts, imaginary parts) at the scale of the config."""
+
+    seeds: tuple[tuple[int, ...], ...]
+    """One per item: of what is still to be drawn about it."""
+    mixture: Tensor
+    """What the network hears."""
+    instrumental: Tensor
+    """What it should answer."""
+    presence: Tensor
+    """[B, C, bands, T], 1 where the vocal is heard."""
+
+    def halved(self) -> Batch:
+        """Twice the items at half the frames; the items of the first half come first."""
+        frames = self.mixture.shape[-1] // 2
+
+        def cut(x: Tensor) -> Tensor:
+            return torch.cat((x[..., :frames], x[..., frames : 2 * frames]))
+
+        return Batch(
+            seeds=tuple((*seed, half) for half in (0, 1) for seed in self.seeds),
+            mixture=cut(self.mixture),
+            instrumental=cut(self.instrumental),
+            presence=cut(self.presence),
+        )
+
+
+Key = tuple[int, int]
+"""An item's number and its frames."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draws(Dataset[Draw | FtError]):
+    """Item by key, read and varied as waves; a track that cannot be read is an error in the item's place.
+
+    (Raised in a worker it would arrive wrapped into a report of many lines.)
+    """
 
     instrumental: Library
     vocal: Library
+    signal: SignalConfig
     mix: MixConfig
+    voxaug: VoxAugConfig
     seed: int
-    count: int
 
-    def __len__(self) -> int:
-        return self.count
+    def __getitem__(self, key: Key) -> Draw | FtError:
+        try:
+            return self.draw(*key)
+        except FtError as error:
+            return error
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        item = draw_item(np.random.default_rng((self.seed, index)), self.instrumental, self.vocal, self.mix)
-        return torch.from_numpy(item.mixture), torch.from_numpy(item.instrumental)
+    def draw(self, number: int, frames: int) -> Draw:
+        """The item itself. Raises FtError."""
+        seed = (self.seed, number)
+        rng = np.random.default_rng(seed)
+        plans = [draw_plan(rng, part) for part in (self.voxaug.instrumental, self.voxaug.vocal)]
+        samples = (frames - 1) * self.signal.hop
+        length = max(round(frames * plans[1].stretch) - 1, 1) * self.signal.hop
+        item = draw_item(rng, self.instrumental, self.vocal, self.mix, samples, length)
+        return Draw(seed, torch.from_numpy(item.instrumental), torch.from_numpy(item.vocal), *plans)
 
 
-def batches(items: Mixtures, batch: int, done: int, workers: int) -> DataLoader[tuple[Tensor, Tensor]]:
-    """Batches of consecutive items, those of the first `done` steps left out."""
-    rest = Subset(items, range(done * batch, len(items)))
-    # Ctrl-C reaches every process of the terminal: the main one decides when to stop
-    # a generator of its own: a loader draws from it when it starts, and dropout must not notice a resumed run
-    return DataLoader(rest, batch, num_workers=workers, worker_init_fn=_ignore_interrupts, generator=torch.Generator())
+@dataclass(frozen=True)
+class Keys(Sampler[list[Key]]):
+    """The items of each forward pass of one process, from the step after `done` on.
+
+    Items are numbered through all passes and ranks, so that `world` processes with a batch of b see those
+    that one process sees with a batch of world * b.
+    """
+
+    config: TrainConfig
+    done: int
+    rank: int = 0
+    world: int = 1
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        number = 0
+        for step in range(1, self.config.steps + 1):
+            phase = self.config.phase_at(step)
+            for _ in range(phase.accumulate):
+                first = number + self.rank * phase.batch
+                number += self.world * phase.batch
+                if step > self.done:
+                    yield [(item, phase.frames) for item in range(first, first + phase.batch)]
+
+
+def loaded(draws: Draws, keys: Keys, workers: int) -> Iterator[list[Draw]]:
+    """The draws of each pass, made by `workers` processes ahead of time (0: when they are needed). Raises FtError."""
+    source: Iterable[list[Draw | FtError]] = DataLoader(
+        draws,
+        batch_sampler=keys,
+        num_workers=workers,
+        collate_fn=list,
+        # Ctrl-C reaches every process of the terminal: the main one decides when to stop
+        worker_init_fn=_ignore_interrupts,
+        # a loader draws from its generator when it starts: the global one must not notice a resumed run
+        generator=torch.Generator(),
+    )
+    for drawn in source:
+        good = [draw for draw in drawn if isinstance(draw, Draw)]
+        for error in drawn:
+            if isinstance(error, FtError):
+                raise error
+        yield good
+
+
+def to_batch(
+    draws: list[Draw], signal: SignalConfig, voxaug_config: VoxAugConfig, scale: Scale, bands: int, device: torch.device
+) -> Batch:
+    """Draws of equal frames as a batch on `device`: transformed, augmented, mixed, scaled."""
+    advance = 2 * np.pi * signal.hop / signal.n_fft
+    music = spectral.transform(_stacked([d.instrumental for d in draws], device), signal)
+    frames = music.shape[-1]
+    waves = [d.vocal for d in draws]
+    if any(d.vocal_plan.stretch != 1.0 for d in draws):
+        parts = (spectral.transform(_stacked([w], device), signal)[0] for w in waves)
+        voice = torch.stack([voxaug.stretch(part, frames, advance) for part in parts])
+    else:
+        voice = spectral.transform(_stacked(waves, device), signal)
+    music = voxaug.augment(music, [d.instrumental_plan for d in draws], advance)
+    voice = voxaug.augment(voice, [d.vocal_plan for d in draws], advance)
+    mixture = music + voice
+    peak = voxaug.peaks(mixture).clamp_min(1e-4)
+    level = peak if scale == "peak" else voxaug.power(mixture).mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
+    return Batch(
+        seeds=tuple(d.seed for d in draws),
+        mixture=spectral.channels(mixture / level),
+        instrumental=spectral.channels(music / level),
+        presence=voxaug.presence(voice / peak, bands, voxaug_config.presence),
+    )
+
+
+def _stacked(waves: list[Tensor], device: torch.device) -> Tensor:
+    return torch.stack(waves).to(device, non_blocking=True)
 
 
 def _ignore_interrupts(worker: int) -> None:

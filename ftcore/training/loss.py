@@ -1,38 +1,29 @@
-"""What supervised training minimises (torch)."""
+"""How far an estimate is from its target (torch)."""
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
+from ftcore.config import SignalConfig
 from ftcore.nn import spectral
 from ftcore.nn.functional import compress
-from ftcore.nn.network import Generator
-from ftcore.training.config import TrainConfig
+from ftcore.training.config import LossConfig
 
 
-def supervised_loss(network: Generator, mixture: Tensor, instrumental: Tensor, config: TrainConfig) -> Tensor:
-    """Weighted sum of `config.loss`' terms between estimate and target.
-
-    Both waves [B, 2, samples]; each item counts relative to its mixture's level.
-    """
-    weights, signal = config.loss, config.signal
-    level = mixture.square().mean(dim=(1, 2), keepdim=True).sqrt().clamp_min(1e-4)
-    scale = level * (signal.n_fft * 3 / 8) ** 0.5  # a Hann window's power: waves of RMS 1 get bins of RMS 1
-    x, target = (spectral.spectrogram(wave / scale, signal) for wave in (mixture, instrumental))
-    with torch.autocast(x.device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-        estimate = spectral.instrumental(network, x)
+def distance(estimate: Tensor, target: Tensor, mixture: Tensor, weights: LossConfig, signal: SignalConfig) -> Tensor:
+    """Weighted sum of the terms; all complex spectrograms [B, 2C, F, T], estimate and target of the instrumental."""
     error = estimate - target
-    loss = x.new_zeros(())
+    loss = error.new_zeros(())
     if weights.l1:
         loss = loss + weights.l1 * error.abs().mean()
     if weights.wave_l1:
-        wave = spectral.wave(error, signal, mixture.shape[-1]) * (scale / level)
+        gain = (signal.n_fft * 3 / 8) ** 0.5  # a Hann window's power: bins of RMS 1 make waves of RMS 1
+        wave = spectral.wave(error, signal, (error.shape[-1] - 1) * signal.hop) * gain
         loss = loss + weights.wave_l1 * wave.abs().mean()
     if weights.rmse:
         loss = loss + weights.rmse * _rmse(error)
     if weights.compressed:
-        vocals, true = compress(x - estimate, 0.5, True), compress(x - target, 0.5, True)
+        vocals, true = compress(mixture - estimate, 0.5, True), compress(mixture - target, 0.5, True)
         loss = loss + weights.compressed * _rmse(vocals - true)
     return loss
 

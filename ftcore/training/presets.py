@@ -1,9 +1,18 @@
-"""Training runs by name."""
+"""Training runs by name. A preset is a base and what each stage changes in it."""
 
 from __future__ import annotations
 
-from ftcore.config import NetworkConfig, SignalConfig
-from ftcore.training.config import TrainConfig
+import dataclasses
+from typing import Any
+
+from ftcore.config import NetworkConfig, SignalConfig, overlay
+from ftcore.data.mixing import MixConfig
+from ftcore.data.voxaug import PLAIN
+from ftcore.errors import UsageError
+from ftcore.training.config import AdversarialConfig, LossConfig, Phase, StageName, TrainConfig
+
+ORIGINAL = TrainConfig()
+"""The published recipe and network; its constants are the defaults."""
 
 STARTER = TrainConfig(
     network=NetworkConfig(
@@ -23,12 +32,39 @@ STARTER = TrainConfig(
         decoder_dropout=(0.0, 0.0, 0.0, 0.0),
     ),
     signal=SignalConfig(crop=96, pad=16),
+    mix=MixConfig(
+        least_rms=0.01,
+        p_double=0.3,
+        p_resample=0.7,
+        p_equaliser=0.5,
+        p_reverb=0.4,
+        p_swap=0.5,
+        p_narrow=0.3,
+        levels=True,
+        p_no_vocal=0.06,
+        p_no_instrumental=0.03,
+    ),
+    voxaug=PLAIN,
+    scale="rms",
+    loss=LossConfig(l1=0.0, rmse=1.0, compressed=1.0),
     steps=4500,
+    phases=(Phase(until=4500, frames=128, batch=4),),
+    p_halves=0.0,
+    learning_rate=1e-3,
+    warmup=50,
+    decay_steps=0,
+    decay_power=1.0,
+    least_learning_rate=0.0,
+    betas=(0.9, 0.99),
+    clip=1.0,
+    ema=0.998,
     validate_every=500,
+    save_every=50,
 )
 """The bundled model: small enough for two CPU cores, to train and to run."""
 
-TINY = TrainConfig(
+TINY = dataclasses.replace(
+    STARTER,
     network=NetworkConfig(
         features=64,
         fold=4,
@@ -47,15 +83,31 @@ TINY = TrainConfig(
         decoder_dropout=(0.0, 0.0),
     ),
     signal=SignalConfig(sample_rate=8000, n_fft=128, hop=64, crop=96, pad=16),
+    adversarial=AdversarialConfig(learning_rate=5e-3),
     steps=40,
-    warmup=4,
-    batch=2,
-    frames=64,
+    phases=(Phase(until=30, frames=64, batch=2), Phase(until=40, frames=96, batch=1, accumulate=2)),
     learning_rate=5e-3,
+    warmup=4,
     ema=0.9,
     validate_every=20,
     save_every=10,
 )
 """Seconds on any CPU: to try the way, not to separate music."""
 
-PRESETS = {"starter": STARTER, "tiny": TINY}
+PRESETS: dict[str, tuple[TrainConfig, dict[StageName, dict[str, Any]]]] = {
+    "starter": (
+        STARTER,
+        {"fgan": {"learning_rate": 2e-4, "steps": 1000, "phases": [{"until": 1000, "frames": 128, "batch": 4}]}},
+    ),
+    "tiny": (TINY, {"fgan": {"learning_rate": 1e-3}}),
+    "original": (ORIGINAL, {"pretrain": {"warmup": 12000}}),
+}
+"""Base, and by stage what differs."""
+
+
+def preset(name: str, stage: StageName) -> TrainConfig:
+    """A preset's config for a stage. Raises UsageError."""
+    if name not in PRESETS:
+        raise UsageError(f"no preset {name!r}; known: {', '.join(PRESETS)}")
+    base, changes = PRESETS[name]
+    return overlay(base, {"stage": stage, **changes.get(stage, {})})
