@@ -1,8 +1,8 @@
 """Seconds of augmented mixture per second and core, and the share of a training step that waits for them.
 
-    python benchmarks/data_rate.py WORK [--json FILE]
+    python benchmarks/data_rate.py MUSIC VOICES [--json FILE]
 
-WORK is what `benchmarks/starter_data.py` made; its training audio is decoded into WORK/cache. One thread draws
+MUSIC and VOICES are prepared libraries (`ft data prepare`). One thread draws
 crops, transforms, augments, mixes and marks presence with the original's settings (VoxAug, crop 256, batch 8),
 as training does between two steps. The original's NumPy pipeline gave 43 seconds per second and core at crop
 256 on a like machine. The share is that of a real run of the bundled model's preset.
@@ -18,8 +18,7 @@ from typing import Any
 
 import torch
 
-from ftcore.data.library import Library
-from ftcore.data.prepare import prepare
+from ftcore.data.library import Library, open_library
 from ftcore.nn import spectral
 from ftcore.nn.network import Discriminator
 from ftcore.training.config import TrainConfig
@@ -35,12 +34,12 @@ ORIGINAL = 43.0
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path)
+    parser.add_argument("instrumental", type=Path)
+    parser.add_argument("vocal", type=Path)
     parser.add_argument("--batches", type=int, default=40)
     parser.add_argument("--json", type=Path)
     args = parser.parse_args()
-    kinds = ("instrumental", "vocal")
-    libraries = {k: prepare([args.work / "train" / k], args.work / "cache" / k, 44100) for k in kinds}
+    libraries = {kind: open_library(getattr(args, kind), 44100) for kind in ("instrumental", "vocal")}
     report = {
         "original's settings, one thread": rate(preset("original", "supervised"), libraries, args.batches),
         "starter's settings, one thread": rate(preset("starter", "supervised"), libraries, args.batches),

@@ -205,7 +205,7 @@ def test_presence_marks_the_bands_and_frames_of_the_vocal() -> None:
     vocal = torch.zeros(1, 2, 128, 10, dtype=torch.complex64)
     vocal[0, 1, 40, 3] = 0.00125 * 32 * 1.01  # the mean over the 32 bins of band 1 is just above the threshold
     vocal[0, 1, 100, 7] = 0.00125 * 32 * 0.99
-    found = voxaug.presence(vocal, 4, VoxAugConfig().presence)
+    found = voxaug.presence(2 * vocal, torch.full((1, 1, 1, 1), 2.0), 4, VoxAugConfig().presence)
     assert found.shape == (1, 2, 4, 10)
     assert found.nonzero().tolist() == [[0, 1, 1, 3]]
 

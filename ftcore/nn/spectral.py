@@ -23,7 +23,7 @@ def transform(wave: Tensor, signal: SignalConfig) -> Tensor:
     z: Tensor = torch.stft(
         wave.reshape(-1, samples), signal.n_fft, signal.hop, window=window, pad_mode=mode, return_complex=True
     )
-    complete: Tensor = z[:, :-1].unflatten(0, (batch, audio_channels))
+    complete: Tensor = z[:, :-1].unflatten(0, (batch, audio_channels)).contiguous()
     return complete
 
 

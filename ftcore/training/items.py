@@ -166,9 +166,9 @@ def to_batch(
     level = peak if scale == "peak" else voxaug.power(mixture).mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
     return Batch(
         seeds=tuple(d.seed for d in draws),
-        mixture=spectral.channels(mixture / level),
-        instrumental=spectral.channels(music / level),
-        presence=voxaug.presence(voice / peak, bands, voxaug_config.presence),
+        mixture=spectral.channels(mixture) / level,
+        instrumental=spectral.channels(music) / level,
+        presence=voxaug.presence(voice, peak, bands, voxaug_config.presence),
     )
 
 
