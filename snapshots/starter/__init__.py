@@ -9,8 +9,8 @@ HERE = Path(__file__).parent
 MANIFEST = Manifest(
     name="starter",
     path=HERE / "starter.onnx",
-    sha256="83e007ad1c0a7dd14656d03fee50d6bc4bd04e9c7dd665e1d63c23d0f3345265",
-    summary="small, fast, a first version that removes only part of the voice; the default",
+    sha256="eaa2ed4f02f25aadd2933b982ca6ea285c7556a9fc94502eec57bf0c5696fc28",
+    summary="small and fast; takes most of the voice away, with audible rests; the default",
     licence="CC-BY-SA-4.0",
     card=HERE / "README.md",
 )
