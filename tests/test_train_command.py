@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import soundfile
 
 from ftcore import checkpoint
 from tests.conftest import noise
-from tests.test_cli import ft
+from tests.test_cli import ROOT, ft
 
 RATE = 8000
 
@@ -47,35 +48,39 @@ def falls(run: Path, name: str = "loss") -> bool:
     return bool(np.mean(values[-8:]) < np.mean(values[:8]))
 
 
-def test_the_whole_way(arguments: list[str | Path], tmp_path: Path) -> None:
-    """pretrain -> train -> fgan -> evaluate, export, separate: each takes what the one before has made."""
+def test_the_whole_way(arguments: list[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The walk of docs/training.md as it stands there, at tiny size: each stage takes what the one before has made."""
+    for given, named in (("music", "MUSIC"), ("voices", "VOICES"), ("pairs", "PAIRS")):
+        (tmp_path / given).rename(tmp_path / named)
+    walk = (ROOT / "docs" / "training.md").read_text().split("<!-- test: walk -->")[1].split("<!-- test: end -->")[0]
+    commands = [line for line in walk.splitlines() if line.startswith("ft ")]
+    assert len(commands) == 10
+    (tmp_path / "song.wav").write_bytes((tmp_path / "PAIRS" / "one" / "mixture.wav").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    for line in commands:
+        ft(*shlex.split(line.replace("--preset starter", "--preset tiny --set seed=1").replace("44100", "8000"))[1:])
+
     one, two, three = (tmp_path / name for name in ("one", "two", "three"))
-    ft("pretrain", *arguments, "--preset", "tiny", "--out", one, "--pretrain-data", tmp_path / "music", "--steps", "80")
-    assert falls(one)
-    assert len(rows(one)) == 80
-    assert rows(one)[-1]["scores"]["minus_l1"] > rows(one)[39]["scores"]["minus_l1"] - 0.05
-    assert json.loads((one / "config.json").read_text())["stage"] == "pretrain"
-
-    ft("train", *arguments, "--preset", "tiny", "--out", two, "--init", one / "best.safetensors")
-    assert falls(two)
-    assert rows(two)[-1]["scores"]["vocals_usdr_gain"] > 1.0
-    saved = checkpoint.load(two / "best.safetensors")
-    assert saved.provenance["stage"] == "supervised"
-
-    ft("train", "--stage", "fgan", *arguments, "--preset", "tiny", "--out", three, "--init", two / "best.safetensors")
-    assert falls(three)
+    assert all(falls(run) for run in (one, two, three))
     assert falls(three, "discriminator")
-    assert rows(three)[-1]["scores"]["vocals_usdr_gain"] > 1.0
-
-    ft("evaluate", tmp_path / "pairs", "-m", three / "best.safetensors", "--json", tmp_path / "x.json")
-    total = json.loads((tmp_path / "x.json").read_text())["rows"][str(three / "best.safetensors")]["total"]
+    assert rows(one)[-1]["scores"].keys() == {"minus_l1"}
+    assert min(rows(run)[-1]["scores"]["vocals_usdr_gain"] for run in (two, three)) > 1.0
+    stages = [checkpoint.load(run / "best.safetensors").provenance["stage"] for run in (one, two, three)]
+    assert stages == ["pretrain", "supervised", "fgan"]
+    scores = json.loads((tmp_path / "scores.json").read_text())["rows"]["three/best.safetensors"]["total"]
     best = max(row["scores"].get("vocals_usdr", -99) for row in rows(three))
-    assert total["vocals"]["uSDR"] == pytest.approx(best, abs=0.5)
-    ft("export", "onnx", three / "last.safetensors", "-o", tmp_path / "mine.onnx")
-    ft("separate", tmp_path / "pairs" / "one" / "mixture.wav", "-m", tmp_path / "mine.onnx", "-o", tmp_path / "stems")
-    vocals, _ = soundfile.read(tmp_path / "stems" / "mixture_vocals.wav")
-    music, _ = soundfile.read(tmp_path / "pairs" / "one" / "instrumental.wav")
-    assert np.mean(vocals**2) < np.mean((vocals + music) ** 2)
+    assert scores["vocals"]["uSDR"] == pytest.approx(best, abs=0.5)
+    assert (tmp_path / "preview" / "item-3.png").exists()
+    vocals, _ = soundfile.read(tmp_path / "stems" / "song_vocals.wav")
+    song, _ = soundfile.read(tmp_path / "song.wav")
+    assert 0.01 < np.mean(vocals**2) / np.mean(song**2) < 0.99
+
+
+def test_container_installs_as_the_readme_says() -> None:
+    readme, recipe = (ROOT / "README.md").read_text(), (ROOT / "Dockerfile").read_text()
+    installs = [line.removeprefix("RUN ") for line in recipe.splitlines() if line.startswith("RUN pip install '")]
+    assert installs == ["pip install '.[cpu]'", "pip install '.[train]'"]
+    assert all(command in readme for command in installs)
 
 
 def test_what_is_refused(arguments: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

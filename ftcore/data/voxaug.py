@@ -344,7 +344,7 @@ LOUDER = frozenset({"dynamics", "noise", "equaliser", "width", "deemphasis"})
 
 
 def presence(vocal: Tensor, peak: Tensor, bands: int, threshold: float) -> Tensor:
-    """Where vocals are: complex [N, C, F, T] and the mixture's peak [N, 1, 1, 1] -> 0 or 1 [N, C, bands, T], float32."""
+    """Where vocals are: complex [N, C, F, T], the mixture's peak [N, 1, 1, 1] -> 0.0 or 1.0 [N, C, bands, T]."""
     means: Tensor = magnitude(vocal).unflatten(2, (bands, -1)).mean(dim=3)
     return (means > threshold * peak).float()
 

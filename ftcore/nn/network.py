@@ -182,14 +182,18 @@ class Generator(nn.Module):
             prev = (maps, heads) if maps else prev
         self.decoder = nn.ModuleList(levels)  # the deepest level first
         self.out = nn.Conv2d(below, config.spectral_channels * config.fold, 1)
-        self.reset_output()
+        self._begin_as_identity()
 
     def reset_output(self) -> None:
         """A fresh last layer, for a new reading of the output."""
         self.out.reset_parameters()
-        if self.config.output == "complex_mask":  # start from the mixture itself: a mask of 1
+        self._begin_as_identity()
+
+    def _begin_as_identity(self) -> None:
+        """A complex mask starts as 1: the mixture itself."""
+        if self.config.output == "complex_mask":
             nn.init.zeros_(self.out.weight)
-            identity = torch.zeros_like(self.out.weight[:, 0, 0, 0])
+            identity = torch.zeros(self.out.out_channels)
             identity[: self.config.audio_channels * self.config.fold] = 1.0
             self.out.bias = nn.Parameter(identity)
 

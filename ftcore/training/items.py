@@ -94,11 +94,11 @@ class Draws(Dataset[Draw | FtError]):
     def draw(self, number: int, frames: int) -> Draw:
         """The item itself. Raises FtError."""
         seed = (self.seed, number)
-        rng = np.random.default_rng(seed)
-        plans = [draw_plan(rng, part) for part in (self.voxaug.instrumental, self.voxaug.vocal)]
+        parts = (self.voxaug.instrumental, self.voxaug.vocal)
+        plans = [draw_plan(np.random.default_rng((*seed, 4, i)), part) for i, part in enumerate(parts)]
         samples = (frames - 1) * self.signal.hop
         length = max(round(frames * plans[1].stretch) - 1, 1) * self.signal.hop
-        item = draw_item(rng, self.instrumental, self.vocal, self.mix, samples, length)
+        item = draw_item(np.random.default_rng(seed), self.instrumental, self.vocal, self.mix, samples, length)
         return Draw(seed, torch.from_numpy(item.instrumental), torch.from_numpy(item.vocal), *plans)
 
 
