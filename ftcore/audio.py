@@ -1,6 +1,7 @@
 """Audio files as streams: read in blocks, write complete or not at all.
 
-A block is float32 [channels, samples] at full scale 1.
+A block is float32 [channels, samples] at full scale 1. The decoder is imported where a file is opened:
+a prepared library trains on a machine that has none.
 """
 
 from __future__ import annotations
@@ -12,13 +13,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
+from ftcore.atomic import replacing
 from ftcore.errors import FtError
+
+if TYPE_CHECKING:
+    import soundfile
 
 Block = npt.NDArray[np.float32]
 BitDepth = Literal["16", "24", "32f"]
@@ -76,6 +80,8 @@ def probe(path: Path) -> AudioInfo:
 
 def read_blocks(info: AudioInfo) -> Iterator[Block]:
     """All samples of the file, in blocks. Raises FtError if it holds other than its header promised."""
+    import soundfile
+
     with _open(info.path) as file:
         done = 0
         while True:
@@ -148,6 +154,8 @@ def encode(
     spool: Spool, path: Path, *, rate: int, samples: int, file_format: Format, bit_depth: BitDepth, gain: float
 ) -> None:
     """Write a spooled stem, times `gain`, as an audio file. Raises FtError."""
+    import soundfile
+
     subtype = "VORBIS" if file_format == "ogg" else {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}[bit_depth]
     container = file_format.upper()
     if container == "WAV" and samples * spool.channels * 4 > 4_000_000_000:
@@ -164,6 +172,17 @@ def encode(
         complete = False
     if not complete:
         raise FtError(f"{path.parent}: cannot be written (No space left on device?)")
+
+
+def write_preview(path: Path, wave: Block, rate: int) -> None:
+    """A [channels, samples] wave as 16-bit FLAC; what exceeds full scale is clipped. Raises FtError."""
+    import soundfile
+
+    with replacing(path) as part:
+        try:
+            soundfile.write(part, wave.T, rate)
+        except (soundfile.LibsndfileError, AssertionError):
+            raise FtError(f"{path}: cannot be written (No space left on device?)") from None
 
 
 def full_scale(file_format: Format, bit_depth: BitDepth) -> float:
@@ -185,6 +204,8 @@ def _quantise(block: Block, bits: int | None) -> npt.NDArray[np.float32 | np.int
 
 @contextmanager
 def _open(path: Path) -> Iterator[soundfile.SoundFile]:
+    import soundfile
+
     try:
         file = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:

@@ -18,7 +18,7 @@ import soundfile
 
 from ftcore import checkpoint
 from tests.conftest import noise
-from tests.test_cli import ROOT, ft
+from tests.test_cli import ROOT, ft, python
 
 RATE = 8000
 
@@ -74,6 +74,24 @@ def test_the_whole_way(arguments: list[str | Path], tmp_path: Path, monkeypatch:
     vocals, _ = soundfile.read(tmp_path / "stems" / "song_vocals.wav")
     song, _ = soundfile.read(tmp_path / "song.wav")
     assert 0.01 < np.mean(vocals**2) / np.mean(song**2) < 0.99
+
+
+def test_prepared_libraries_train_where_nothing_decodes(arguments: list[str | Path], tmp_path: Path) -> None:
+    for kind in ("music", "voices"):
+        ft("data", "prepare", tmp_path / kind, "-o", tmp_path / f"{kind}-cache", "--rate", "8000")
+    code = "import sys; sys.modules['soundfile'] = None; from ftcli.app import main; main()"
+
+    def train(kind: str) -> tuple[int, str]:
+        folders = "--instrumental", tmp_path / "music-cache", "--vocal", tmp_path / f"voices{kind}"
+        run = "--preset", "tiny", "--steps", "2", "--device", "cpu", "--out", tmp_path / f"run{kind}"
+        done = python(code, "train", *folders, *run)
+        return done.returncode, done.stderr
+
+    assert train("-cache") == (0, "")
+    assert len(rows(tmp_path / "run-cache")) == 2
+    code_plain, said = train("")
+    assert code_plain == 1
+    assert said.splitlines()[-1] == "ft: decoding needs soundfile; or prepare the library on another machine"
 
 
 def test_container_installs_as_the_readme_says() -> None:

@@ -235,6 +235,7 @@ def test_another_length_keeps_its_shares() -> None:
     config = preset("original", "supervised").with_steps(1108)
     assert (config.steps, config.warmup, config.decay_steps) == (1108, 8, 1000)
     assert [p.until for p in config.phases] == [900, 1108]
+    assert [p.until for p in preset("tiny", "supervised").with_steps(2).phases] == [2]
 
 
 def test_settings_lie_over_file_over_preset(tmp_path: Path) -> None:

@@ -110,20 +110,20 @@ def prepared(folders: list[Path], out: Path, rate: int, problems: list[str]) -> 
     from rich.console import Console
     from rich.progress import Progress
 
-    try:
-        from ftcore.data.prepare import prepare as prepare_files
-    except ImportError as error:
-        raise FtError(f"decoding needs {error.name}; or prepare the library on another machine") from None
+    from ftcore.data.prepare import prepare as prepare_files
 
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
-        return prepare_files(
-            folders,
-            out,
-            rate,
-            problem=problems.append,
-            progress=lambda done, count, path: bar.update(
-                task, completed=done, total=count, description=path.name.replace("[", r"\[")
-            ),
-        )
+        try:
+            return prepare_files(
+                folders,
+                out,
+                rate,
+                problem=problems.append,
+                progress=lambda done, count, path: bar.update(
+                    task, completed=done, total=count, description=path.name.replace("[", r"\[")
+                ),
+            )
+        except ImportError as error:
+            raise FtError(f"decoding needs {error.name}; or prepare the library on another machine") from None

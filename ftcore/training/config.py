@@ -173,16 +173,19 @@ class TrainConfig:
         return (frames - 1) * self.signal.hop
 
     def with_steps(self, steps: int) -> Self:
-        """The same run in another length: warm-up, decay and curriculum keep their shares."""
+        """The same run in another length: warm-up, decay and curriculum keep their shares.
+
+        Phases that are left without a step drop out.
+        """
         share = steps / self.steps
+        phases = [dataclasses.replace(phase, until=round(phase.until * share)) for phase in self.phases]
+        ends = [0, *(phase.until for phase in phases)]
         return dataclasses.replace(
             self,
             steps=steps,
             warmup=max(round(self.warmup * share), 1) if share < 1 else self.warmup,
             decay_steps=round(self.decay_steps * share),
-            phases=tuple(
-                dataclasses.replace(p, until=max(round(p.until * share), i)) for i, p in enumerate(self.phases, 1)
-            ),
+            phases=tuple(phase for end, phase in zip(ends, phases, strict=False) if phase.until > end),
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import soundfile
 import torch
 
-from ftcore import picture
-from ftcore.atomic import replacing
+from ftcore import audio, picture
 from ftcore.data.library import Library
 from ftcore.nn import spectral
 from ftcore.nn.network import Discriminator
@@ -52,6 +50,6 @@ def preview(config: TrainConfig, libraries: dict[str, Library], items: int, out:
         path = out / f"item-{number}.png"
         picture.columns(panels, seconds, path, up_to_khz=signal.sample_rate / 2000)
         wave = spectral.wave(batch.mixture, signal, config.samples(frames))[0]
-        with replacing(path.with_suffix(".flac")) as part:
-            soundfile.write(part, (wave / wave.abs().amax().clamp_min(1e-9)).T.numpy(), signal.sample_rate)
+        wave /= wave.abs().amax().clamp_min(1e-9)
+        audio.write_preview(path.with_suffix(".flac"), wave.numpy(), signal.sample_rate)
         yield path

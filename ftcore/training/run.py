@@ -21,10 +21,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import soundfile
-
-from ftcore import checkpoint, picture
-from ftcore.atomic import replacing, write_bytes
+from ftcore import audio, checkpoint, picture
+from ftcore.atomic import write_bytes
 from ftcore.errors import FtError
 from ftcore.evaluation import Pair
 from ftcore.training import state as run_state
@@ -111,8 +109,7 @@ class Run:
         waves = {"mixture": pair.mixture, "vocals": pair.mixture - instrumental, "instrumental": instrumental}
         stem = folder / f"step-{state.step:08}"
         for name in ("vocals", "instrumental"):
-            with replacing(stem.with_name(f"{stem.name}_{name}.flac")) as part:
-                soundfile.write(part, waves[name].T, pair.rate)
+            audio.write_preview(stem.with_name(f"{stem.name}_{name}.flac"), waves[name], pair.rate)
         if find_spec("matplotlib"):
             picture.waves(waves, pair.rate, stem.with_suffix(".png"))
 
