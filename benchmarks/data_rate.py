@@ -54,14 +54,7 @@ def rate(config: TrainConfig, libraries: dict[str, Library], batches: int) -> di
     """Seconds of mixture per second, whole and in its two parts; the floor is the transforms alone."""
     torch.set_num_threads(1)
     frames, batch, cpu = config.phase_at(1).frames, 8, torch.device("cpu")
-    draws = Draws(
-        instrumental=libraries["instrumental"],
-        vocal=libraries["vocal"],
-        signal=config.signal,
-        mix=config.mix,
-        voxaug=config.voxaug,
-        seed=0,
-    )
+    draws = Draws(instrumental=libraries["instrumental"], vocal=libraries["vocal"], config=config, mix=config.mix)
     bands = Discriminator.bands_of(config.network)
     spent = {"draw": 0.0, "device": 0.0, "transforms": 0.0}
     for number in range(-2, batches):  # two to warm up

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,14 @@ import torch
 from exporters.onnx import exporter
 from ftcore import checkpoint
 from ftcore.checkpoint import Checkpoint
-from ftcore.config import NetworkConfig, SignalConfig
+from ftcore.config import SignalConfig
 from ftcore.data.library import Library
 from ftcore.data.prepare import prepare
 from ftcore.nn.network import Generator
+from ftcore.training import presets
 
-TINY = NetworkConfig(
+TINY = dataclasses.replace(
+    presets.TINY.network,
     features=32,
     fold=2,
     channels=2,
@@ -25,14 +28,6 @@ TINY = NetworkConfig(
     attention_maps=(0, 2),
     heads=(2, 2, 2),
     expansion=16,
-    latent_layers=1,
-    latent_expansion=2,
-    embedding_scales=0,
-    output="complex_mask",
-    normalisation="window_rms",
-    compression=0.5,
-    dropout=0.0,
-    decoder_dropout=(0.0, 0.0),
 )
 TINY_SIGNAL = SignalConfig(sample_rate=8000, n_fft=64, hop=32, crop=48, pad=8)
 

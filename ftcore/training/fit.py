@@ -155,12 +155,7 @@ def _batches(state: RunState, data: Data, stage: Stage, ranks: Ranks) -> Iterato
     config, generator = state.config, state.networks["generator"]
     assert isinstance(generator, Generator)
     draws = Draws(
-        instrumental=data.libraries[stage.source],
-        vocal=data.libraries["vocal"],
-        signal=config.signal,
-        mix=stage.mix(config),
-        voxaug=config.voxaug,
-        seed=config.seed,
+        instrumental=data.libraries[stage.source], vocal=data.libraries["vocal"], config=config, mix=stage.mix(config)
     )
     bands = Discriminator.bands_of(generator.config)
     for drawn in loaded(draws, Keys(config, state.step, ranks.rank, ranks.world), data.workers):

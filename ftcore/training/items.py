@@ -80,10 +80,9 @@ class Draws(Dataset[Draw | FtError]):
 
     instrumental: Library
     vocal: Library
-    signal: SignalConfig
+    config: TrainConfig
     mix: MixConfig
-    voxaug: VoxAugConfig
-    seed: int
+    """The stage's, in place of the config's own."""
 
     def __getitem__(self, key: Key) -> Draw | FtError:
         try:
@@ -93,11 +92,11 @@ class Draws(Dataset[Draw | FtError]):
 
     def draw(self, number: int, frames: int) -> Draw:
         """The item itself. Raises FtError."""
-        seed = (self.seed, number)
-        parts = (self.voxaug.instrumental, self.voxaug.vocal)
+        config, seed = self.config, (self.config.seed, number)
+        parts = (config.voxaug.instrumental, config.voxaug.vocal)
         plans = [draw_plan(np.random.default_rng((*seed, 4, i)), part) for i, part in enumerate(parts)]
-        samples = (frames - 1) * self.signal.hop
-        length = max(round(frames * plans[1].stretch) - 1, 1) * self.signal.hop
+        samples = config.samples(frames)
+        length = max(round(frames * plans[1].stretch) - 1, 1) * config.signal.hop
         item = draw_item(np.random.default_rng(seed), self.instrumental, self.vocal, self.mix, samples, length)
         return Draw(seed, torch.from_numpy(item.instrumental), torch.from_numpy(item.vocal), *plans)
 

@@ -65,7 +65,8 @@ STARTER = TrainConfig(
 
 TINY = dataclasses.replace(
     STARTER,
-    network=NetworkConfig(
+    network=dataclasses.replace(
+        STARTER.network,
         features=64,
         fold=4,
         channels=4,
@@ -73,13 +74,6 @@ TINY = dataclasses.replace(
         attention_maps=(2, 2),
         heads=(1, 1, 2),
         expansion=32,
-        latent_layers=1,
-        latent_expansion=2,
-        embedding_scales=0,
-        output="complex_mask",
-        normalisation="window_rms",
-        compression=0.5,
-        dropout=0.0,
         decoder_dropout=(0.0, 0.0),
     ),
     signal=SignalConfig(sample_rate=8000, n_fft=128, hop=64, crop=96, pad=16),

@@ -19,14 +19,7 @@ from ftcore.training.items import Draws, to_batch
 def preview(config: TrainConfig, libraries: dict[str, Library], items: int, out: Path) -> Iterator[Path]:
     """Draw a run's first items into `out`: `item-N.png`, and the mixture as `item-N.flac`. Yields the pictures."""
     out.mkdir(parents=True, exist_ok=True)
-    draws = Draws(
-        instrumental=libraries["instrumental"],
-        vocal=libraries["vocal"],
-        signal=config.signal,
-        mix=config.mix,
-        voxaug=config.voxaug,
-        seed=config.seed,
-    )
+    draws = Draws(instrumental=libraries["instrumental"], vocal=libraries["vocal"], config=config, mix=config.mix)
     signal, frames = config.signal, config.phase_at(1).frames
     seconds = config.samples(frames) / signal.sample_rate
     for number in range(items):
