@@ -65,7 +65,7 @@ def rate(config: TrainConfig, libraries: dict[str, Library], batches: int) -> di
         end = time.monotonic()
         waves = torch.stack([d.instrumental for d in drawn])
         for _ in range(2):
-            spectral.transform(waves, config.signal)
+            spectral.spectrogram(waves, config.signal)
         if number >= 0:
             spent["draw"] += middle - start
             spent["device"] += end - middle

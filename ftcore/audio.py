@@ -1,43 +1,33 @@
 """Audio files as streams: read in blocks, write complete or not at all.
 
-A block is float32 [channels, samples] at full scale 1. The decoder is imported where a file is opened:
-a prepared library trains on a machine that has none.
+A block is float32 [channels, samples] at full scale 1. What decodes the files is in `ftcore.decoders`.
 """
 
 from __future__ import annotations
 
-import os
-import re
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Self
+from typing import Literal, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from ftcore import decoders
 from ftcore.atomic import replacing
+from ftcore.decoders import BLOCK, BitDepth, Block
 from ftcore.errors import FtError
 
-if TYPE_CHECKING:
-    import soundfile
+__all__ = ["BLOCK", "BitDepth", "Block"]  # and what is defined below
 
-Block = npt.NDArray[np.float32]
-BitDepth = Literal["16", "24", "32f"]
 Format = Literal["wav", "flac", "ogg"]
 
-SUFFIXES = frozenset(
-    {".wav", ".flac", ".mp3", ".ogg", ".oga", ".opus", ".aiff", ".aif", ".aifc", ".w64", ".rf64", ".caf", ".au"}
-)
+SUFFIXES = decoders.SNDFILE | decoders.FFMPEG
 """Suffixes, in lower case, by which folders are searched."""
 
 RATES = range(8_000, 192_001)
 """Sample rates that are accepted, in Hz."""
-
-BLOCK = 1 << 16
-"""Samples per block."""
 
 INTEGER_BITS = {"16": 16, "24": 24}
 
@@ -66,11 +56,10 @@ def probe(path: Path) -> AudioInfo:
         raise FtError(f"{path}: is a folder, not an audio file")
     if not path.exists():
         raise FtError(f"{path}: no such file")
-    with _open(path) as file:
-        truncated = re.search(r"^\s*(?:data|SSND) : (\d+) \(should be (\d+)\)", file.extra_info, re.MULTILINE)
-        if truncated or (file.format == "OGG" and not _ogg_is_complete(path)):
+    with decoders.opened(path) as decoder:
+        if decoder.truncated:
             raise FtError(f"{path}: is truncated, the end of the file is missing; get it again or repair it first")
-        info = AudioInfo(path, file.samplerate, file.channels, file.frames, _bit_depth(file.subtype))
+        info = AudioInfo(path, decoder.rate, decoder.channels, decoder.samples, decoder.bit_depth)
     if info.samples <= 0:
         raise FtError(f"{path}: holds no audio samples")
     if info.rate not in RATES:
@@ -80,21 +69,16 @@ def probe(path: Path) -> AudioInfo:
 
 def read_blocks(info: AudioInfo) -> Iterator[Block]:
     """All samples of the file, in blocks. Raises FtError if it holds other than its header promised."""
-    import soundfile
-
-    with _open(info.path) as file:
-        done = 0
-        while True:
-            try:
-                block = file.read(BLOCK, dtype="float32", always_2d=True).T
-            except soundfile.LibsndfileError as error:
-                raise FtError(f"{info.path}: damaged after {done / info.rate:.1f} s ({_reason(error)})") from None
-            if block.shape[1] == 0:
-                break
-            if not np.isfinite(block).all():
-                raise FtError(f"{info.path}: holds NaN or infinite samples near {done / info.rate:.1f} s")
-            done += block.shape[1]
-            yield np.ascontiguousarray(block)
+    done = 0
+    with decoders.opened(info.path) as decoder:
+        try:
+            for block in decoder.blocks():
+                if not np.isfinite(block).all():
+                    raise FtError(f"{info.path}: holds NaN or infinite samples near {done / info.rate:.1f} s")
+                done += block.shape[1]
+                yield block
+        except decoders.DecodingError as error:
+            raise FtError(f"{info.path}: damaged after {done / info.rate:.1f} s ({error})") from None
     if done != info.samples:
         raise FtError(
             f"{info.path}: is truncated or damaged: {done / info.rate:.1f} s could be read of {info.seconds:.1f} s"
@@ -167,7 +151,9 @@ def encode(
                 file.write(_quantise(block * np.float32(gain), bits).T)
         complete = soundfile.info(path).frames == samples
     except soundfile.LibsndfileError as error:
-        raise FtError(f"cannot write {file_format}, {rate} Hz, {spool.channels} channels ({_reason(error)})") from None
+        raise FtError(
+            f"cannot write {file_format}, {rate} Hz, {spool.channels} channels ({decoders.reason(error)})"
+        ) from None
     except AssertionError:  # how soundfile says that less was written than given
         complete = False
     if not complete:
@@ -200,48 +186,3 @@ def _quantise(block: Block, bits: int | None) -> npt.NDArray[np.float32 | np.int
     whole = np.clip(np.rint(block.astype(np.float64) * scale), -scale, scale - 1)
     shifted: npt.NDArray[np.int32] = whole.astype(np.int32) << (32 - bits)
     return shifted
-
-
-@contextmanager
-def _open(path: Path) -> Iterator[soundfile.SoundFile]:
-    import soundfile
-
-    try:
-        file = soundfile.SoundFile(path)
-    except soundfile.LibsndfileError as error:
-        if not os.access(path, os.R_OK):
-            raise FtError(f"{path}: no permission to read it") from None
-        if path.stat().st_size == 0:
-            raise FtError(f"{path}: is empty (0 bytes)") from None
-        raise FtError(f"{path}: not readable as audio ({_reason(error)})") from None
-    except OSError as error:
-        raise FtError(f"{path}: cannot be opened ({error.strerror})") from None
-    with file:
-        yield file
-
-
-def _reason(error: soundfile.LibsndfileError) -> str:
-    return str(error.error_string).strip().rstrip(".")
-
-
-def _bit_depth(subtype: str) -> BitDepth:
-    if subtype in ("FLOAT", "DOUBLE"):
-        return "32f"
-    return "24" if subtype in ("PCM_24", "PCM_32") else "16"
-
-
-def _ogg_is_complete(path: Path) -> bool:
-    """Whether the last page of an Ogg file carries the end-of-stream flag and lies fully in the file.
-
-    libsndfile reads a file cut short without a word (RFC 3533, section 6: page layout).
-    """
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        file.seek(max(size - (1 << 17), 0))
-        tail = file.read()
-    page = tail.rfind(b"OggS")
-    header = tail[page : page + 27]
-    if page < 0 or len(header) < 27 or not header[5] & 4:
-        return False
-    segments = tail[page + 27 : page + 27 + header[26]]
-    return len(segments) == header[26] and len(tail) - page >= 27 + header[26] + sum(segments)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # two tests run at a time, and their networks are tiny; subprocesses inherit it
 
 import numpy as np
 import pytest
 import soundfile
 import torch
+from filelock import FileLock
 
 from exporters.onnx import exporter
 from ftcore import checkpoint
 from ftcore.checkpoint import Checkpoint
-from ftcore.config import SignalConfig
+from ftcore.config import NetworkConfig, SignalConfig
 from ftcore.data.library import Library
 from ftcore.data.prepare import prepare
 from ftcore.nn.network import Generator
@@ -32,22 +36,41 @@ TINY = dataclasses.replace(
 TINY_SIGNAL = SignalConfig(sample_rate=8000, n_fft=64, hop=32, crop=48, pad=8)
 
 
-@pytest.fixture(scope="session")
-def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint of an untrained tiny network whose output is no trivial mask."""
+BARE = dataclasses.replace(
+    TINY, multipliers=(1, 2), attention_maps=(0,), heads=(2, 2), latent_layers=0, decoder_dropout=(0.0,)
+)
+"""So little that its export takes seconds."""
+
+
+def untrained(config: NetworkConfig, path: Path) -> Path:
+    """A checkpoint of an untrained network whose output is no trivial mask."""
     torch.manual_seed(0)
-    network = Generator(TINY).eval()
+    network = Generator(config).eval()
     torch.nn.init.normal_(network.out.weight, std=0.1)
-    path = tmp_path_factory.mktemp("tiny") / "tiny.safetensors"
     checkpoint.save(path, Checkpoint(network=network, signal=TINY_SIGNAL, provenance={"licence": "MIT"}))
     return path
 
 
 @pytest.fixture(scope="session")
-def tiny_model(tiny_checkpoint: Path) -> Path:
+def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of this test run share: what is slow to make is made once, under a lock."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
+
+
+@pytest.fixture(scope="session")
+def tiny_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of TINY."""
+    return untrained(TINY, tmp_path_factory.mktemp("tiny") / "tiny.safetensors")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_checkpoint: Path, shared: Path) -> Path:
     """The same, exported."""
-    path = tiny_checkpoint.with_suffix(".onnx")
-    exporter.export(checkpoint.load(tiny_checkpoint), path, precision="fp32")
+    path = shared / "tiny.onnx"
+    with FileLock(shared / "tiny.lock"):
+        if not path.exists():
+            exporter.export(checkpoint.load(tiny_checkpoint), path, precision="fp32")
     return path
 
 

@@ -149,7 +149,7 @@ def test_check_names_every_defect(folder: Path, tmp_path: Path) -> None:
         "clipped.wav": "is clipped",
         "copy.wav": "is a copy of",
         "silent.wav": "is silent",
-        "song.m4a": ".m4a is not read",
+        "song.m4a": "not readable as audio",
     }
     assert {name: [d[: len(wanted[name])] for d in defects] for name, defects in found.items()} == {
         name: [defect] for name, defect in wanted.items()

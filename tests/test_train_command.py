@@ -69,7 +69,7 @@ def test_the_whole_way(arguments: list[str | Path], tmp_path: Path, monkeypatch:
     assert stages == ["pretrain", "supervised", "fgan"]
     scores = json.loads((tmp_path / "scores.json").read_text())["rows"]["three/best.safetensors"]["total"]
     best = max(row["scores"].get("vocals_usdr", -99) for row in rows(three))
-    assert scores["vocals"]["uSDR"] == pytest.approx(best, abs=0.5)
+    assert scores["vocals"]["uSDR"] == pytest.approx(best, abs=1.0)  # in windows, not in one piece
     assert (tmp_path / "preview" / "item-3.png").exists()
     vocals, _ = soundfile.read(tmp_path / "stems" / "song_vocals.wav")
     song, _ = soundfile.read(tmp_path / "song.wav")

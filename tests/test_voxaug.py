@@ -19,17 +19,27 @@ SIGNAL = SignalConfig(sample_rate=8000, n_fft=256, hop=64)
 ADVANCE = 2 * math.pi * 64 / 256
 
 
+def parts(z: Tensor) -> Tensor:
+    """complex [N, C, F, T] as augmentations take it."""
+    return torch.stack((z.real, z.imag), dim=1)
+
+
+def whole(x: Tensor) -> Tensor:
+    """The inverse of `parts`."""
+    return torch.complex(*x.unbind(1))
+
+
 def sines(pitch: float = 1000.0, samples: int = 8000) -> Tensor:
     """complex [1, 2, 128, T]: a sine on the left, a softer one of twice its pitch on the right."""
     time = torch.arange(samples) / SIGNAL.sample_rate
     wave = torch.stack((torch.sin(2 * math.pi * pitch * time), 0.5 * torch.sin(4 * math.pi * pitch * time)))
-    return spectral.transform(wave[None], SIGNAL)
+    return whole(voxaug.by_parts(spectral.spectrogram(wave[None], SIGNAL)))
 
 
 def apply(name: str, *strengths: float, x: Tensor | None = None, seed: int = 0) -> Tensor:
     x = sines() if x is None else x
     plan = Plan(steps=((name, strengths),), seed=seed)
-    return voxaug.augment(x.clone(), [plan] * len(x), ADVANCE)
+    return whole(voxaug.augment(parts(x), [plan] * len(x), ADVANCE))
 
 
 def loudest(x: Tensor) -> list[float]:
@@ -143,7 +153,7 @@ def test_pitch_moves_the_tone_and_its_phase(semitones: float) -> None:
     resolution = SIGNAL.sample_rate / SIGNAL.n_fft
     for found, pitch in zip(loudest(y), (1000.0, 2000.0), strict=True):
         assert found == pytest.approx(pitch * ratio, abs=resolution)
-    wave = spectral.wave(spectral.channels(y), SIGNAL, 8000)[0, 0, 1000:7000]
+    wave = spectral.wave(parts(y).flatten(1, 2), SIGNAL, 8000)[0, 0, 1000:7000]
     spectrum = torch.fft.rfft(wave * torch.hann_window(6000))
     power = spectrum.abs().square()
     around = round(1000 * ratio * 6000 / 8000)
@@ -152,14 +162,16 @@ def test_pitch_moves_the_tone_and_its_phase(semitones: float) -> None:
 
 @pytest.mark.parametrize("frames", [60, 126, 200])
 def test_stretch_changes_length_and_keeps_pitch(frames: int) -> None:
-    x = sines()[0]
-    y = voxaug.stretch(x, frames, ADVANCE)
-    assert y.shape == (2, 128, frames)
-    assert loudest(y[None]) == loudest(x[None])
+    x = sines()
+    taken = parts(x)[0]
+    stretched = voxaug.stretch(taken, frames)
+    y = whole(stretched[None])
+    assert y.shape == (1, 2, 128, frames)
+    assert loudest(y) == loudest(x)
     assert y.abs().max() <= x.abs().max() * (1 + 1e-5)
     if frames == x.shape[-1]:
-        assert y is x
-    wave = spectral.wave(spectral.channels(y[None]), SIGNAL, (frames - 1) * 64)[0, 0, 256:-256]
+        assert stretched is taken
+    wave = spectral.wave(stretched.flatten(0, 1)[None], SIGNAL, (frames - 1) * 64)[0, 0, 256:-256]
     power = torch.fft.rfft(wave * torch.hann_window(len(wave))).abs().square()
     around = round(1000 * len(wave) / 8000)
     assert power[around - 6 : around + 7].sum() > 0.9 * power.sum()
@@ -198,14 +210,14 @@ def test_a_plain_config_changes_nothing() -> None:
     plan = voxaug.draw_plan(np.random.default_rng(0), PLAIN.vocal)
     assert (plan.stretch, plan.steps) == (1.0, ())
     x = sines()
-    assert torch.equal(voxaug.augment(x.clone(), [plan], ADVANCE), x)
+    assert torch.equal(whole(voxaug.augment(parts(x), [plan], ADVANCE)), x)
 
 
 def test_presence_marks_the_bands_and_frames_of_the_vocal() -> None:
     vocal = torch.zeros(1, 2, 128, 10, dtype=torch.complex64)
     vocal[0, 1, 40, 3] = 0.00125 * 32 * 1.01  # the mean over the 32 bins of band 1 is just above the threshold
     vocal[0, 1, 100, 7] = 0.00125 * 32 * 0.99
-    found = voxaug.presence(2 * vocal, torch.full((1, 1, 1, 1), 2.0), 4, VoxAugConfig().presence)
+    found = voxaug.presence(2 * parts(vocal), torch.full((1, 1, 1, 1), 2.0), 4, VoxAugConfig().presence)
     assert found.shape == (1, 2, 4, 10)
     assert found.nonzero().tolist() == [[0, 1, 1, 3]]
 

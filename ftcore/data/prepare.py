@@ -16,9 +16,6 @@ from ftcore.audio import Block
 from ftcore.data.library import INDEX, Entry, Library, Wave, index_line, index_text, read_index, track_of
 from ftcore.errors import FtError
 
-UNREADABLE = frozenset({".m4a", ".aac", ".mp4", ".wma", ".webm", ".mka", ".ac3", ".ape", ".wv"})
-"""Suffixes of audio that cannot be decoded here: named, so that nobody misses those files silently."""
-
 SILENT = 10 ** (-60 / 20)
 """Peak below which a file is called silent."""
 
@@ -31,10 +28,7 @@ Report = Callable[[str], None]
 def check(folders: Iterable[Path], least_seconds: float) -> Iterator[tuple[Path, float, list[str]]]:
     """(file, seconds, what is wrong with it) for every audio file below `folders`. Raises FtError for bad folders."""
     first_of: dict[str, Path] = {}
-    for path in _files(folders, UNREADABLE):
-        if path.suffix.lower() in UNREADABLE:
-            yield path, 0.0, [f"{path.suffix} is not read; convert it to flac or wav"]
-            continue
+    for path in _files(folders):
         try:
             key = content_hash(path)
             info, wave = audio.read(path)
@@ -148,13 +142,11 @@ def _decode(path: Path, sample_rate: int) -> npt.NDArray[np.int16]:
     return decoded
 
 
-def _files(folders: Iterable[Path], others: frozenset[str] = frozenset()) -> Iterator[Path]:
+def _files(folders: Iterable[Path]) -> Iterator[Path]:
     """Audio files below the folders, each once; raises FtError for a folder without any."""
     seen: set[Path] = set()
     for folder in folders:
-        found = audio.find(folder)
-        named = [p for p in folder.rglob("*") if p.suffix.lower() in others and p.is_file()] if others else []
-        for path in sorted([*found, *named]):
+        for path in audio.find(folder):
             if path.resolve() not in seen:
                 seen.add(path.resolve())
                 yield path

@@ -1,9 +1,10 @@
 """VoxAug: instrumental and vocal augmented as spectrograms, on the training device (torch).
 
-Axes: N items, C audio channels, F bins, T frames. A spectrogram is complex64 [N, C, F, T], so that what
-changes magnitudes is a gain and what changes phases a rotation. What happens to an item (`Plan`) is drawn
-from the item's own generator on the host; noise comes from a generator seeded by the plan. An item is
-therefore the same in any batch, process or rank, on a given kind of device.
+Axes: N items, C audio channels, F bins, T frames. A spectrogram is float32 [N, 2, C, F, T], real parts
+apart from imaginary parts: on a CPU, angles, magnitudes and real gains cost several times as much on complex
+tensors. Gains and magnitudes are [N, C, F, T]. What happens to an item (`Plan`) is drawn from the item's own
+generator on the host; noise comes from a generator seeded by the plan. An item is therefore the same in any
+batch, process or rank, on a given kind of device.
 """
 
 from __future__ import annotations
@@ -151,15 +152,21 @@ def draw_plan(rng: np.random.Generator, config: PartConfig) -> Plan:
     return Plan(stretch, tuple(steps), int(rng.integers(2**62)))
 
 
+def by_parts(x: Tensor) -> Tensor:
+    """A complex spectrogram as networks take it, [N, 2C, F, T], as [N, 2, C, F, T]."""
+    parts: Tensor = x.unflatten(1, (2, -1))
+    return parts
+
+
 def augment(x: Tensor, plans: Sequence[Plan], advance: float) -> Tensor:
     """Apply each item's steps in its own order, items that are at the same augmentation together.
 
-    x: complex [N, C, F, T], changed in place and returned. advance: radians by which the phase of bin 1
+    x: [N, 2, C, F, T], changed in place and returned. advance: radians by which the phase of bin 1
     moves from frame to frame (2 pi hop / n_fft). After each step magnitudes stay within the item's peak.
     """
     if not any(plan.steps for plan in plans):
         return x
-    peak = peaks(x)
+    peak = peaks(power(x))
     generators = [torch.Generator(x.device).manual_seed(plan.seed) for plan in plans]
     for turn in range(max(len(plan.steps) for plan in plans)):
         at: dict[str, list[int]] = {}
@@ -169,9 +176,9 @@ def augment(x: Tensor, plans: Sequence[Plan], advance: float) -> Tensor:
         for name, items in at.items():
             strengths = torch.tensor([plans[i].steps[turn][1] for i in items], dtype=torch.float32, device=x.device)
             arguments = Arguments(strengths, [generators[i] for i in items], peak[items], advance)
-            y = AUGMENTATIONS[name](x.index_select(0, torch.tensor(items, device=x.device)), arguments)
-            for item, changed in zip(items, within(y, arguments.peak) if name in LOUDER else y, strict=True):
-                x[item] = changed
+            chosen = torch.tensor(items, device=x.device)
+            y = AUGMENTATIONS[name](x.index_select(0, chosen), arguments)
+            x.index_copy_(0, chosen, within(y, arguments.peak) if name in LOUDER else y)
     return x
 
 
@@ -193,76 +200,78 @@ class Arguments:
         return self.strengths[:, index, None, None, None]
 
 
-def peaks(x: Tensor) -> Tensor:
-    """Largest magnitude per item: complex [N, C, F, T] -> [N, 1, 1, 1]."""
-    return power(x).amax(dim=(1, 2, 3), keepdim=True).sqrt()
-
-
 def power(x: Tensor) -> Tensor:
-    """Squared magnitudes."""
-    parts = torch.view_as_real(x)
-    return parts[..., 0].square() + parts[..., 1].square()
+    """Squared magnitudes: [N, 2, C, F, T] -> [N, C, F, T]."""
+    real, imaginary = x.unbind(1)
+    return torch.addcmul(real * real, imaginary, imaginary)
 
 
-def magnitude(x: Tensor) -> Tensor:
-    """Magnitudes, four times as fast on a CPU as `abs`, which guards against overflow."""
-    return power(x).sqrt()
+def peaks(squared: Tensor) -> Tensor:
+    """Largest magnitude per item, from squared ones: [N, C, F, T] -> [N, 1, 1, 1]."""
+    return squared.amax(dim=(1, 2, 3), keepdim=True).sqrt()
 
 
 def within(x: Tensor, peak: Tensor) -> Tensor:
-    """Magnitudes above the peak are set to it."""
-    return x * (peak.clamp_min(1e-20) * power(x).clamp_min(1e-36).rsqrt()).clamp_max(1.0)
+    """Magnitudes above the peak are set to it, in place."""
+    gain = power(x).clamp_min_(1e-36).rsqrt_().mul_(peak.clamp_min(1e-20)).clamp_max_(1.0)
+    return x.mul_(gain[:, None])
 
 
-def stretch(x: Tensor, frames: int, advance: float) -> Tensor:
-    """Resample along frames to `frames`: complex [C, F, T'] -> [C, F, frames] (phase vocoder, Flanagan & Golden 1966).
+def turned(x: Tensor, angle: Tensor) -> Tensor:
+    """Phases plus an angle [N, C, F, T]."""
+    (real, imaginary), cos, sin = x.unbind(1), angle.cos(), angle.sin()
+    return torch.stack(
+        (torch.addcmul(real * cos, imaginary, sin, value=-1.0), torch.addcmul(real * sin, imaginary, cos)), dim=1
+    )
+
+
+def turns(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Real and imaginary part of each frame times the conjugate of the one before: [2, C, F, T] -> [C, F, T - 1]."""
+    (real, imaginary), (real_before, imaginary_before) = x[..., 1:], x[..., :-1]
+    return (
+        torch.addcmul(real * real_before, imaginary, imaginary_before),
+        torch.addcmul(imaginary * real_before, real, imaginary_before, value=-1.0),
+    )
+
+
+def stretch(x: Tensor, frames: int) -> Tensor:
+    """Resample along frames to `frames`: [2, C, F, T'] -> [2, C, F, frames] (phase vocoder, Flanagan & Golden 1966).
 
     Magnitudes are interpolated; every frame's phase moves on as it did where it came from.
     """
-    here = x.shape[-1]
-    if here == frames:
+    if x.shape[-1] == frames:
         return x
-    position = torch.linspace(0, here - 1, frames, device=x.device)
-    low = position.floor().long().clamp_max(max(here - 2, 0))
-    high = (low + 1).clamp_max(here - 1)
-    loud = magnitude(x)
+    loud = power(x[None])[0].sqrt_()
     # as unit numbers, whose products need no arc tangent; where there is nothing, the phase stays
-    unit = torch.where(loud > 1e-20, x * loud.clamp_min(1e-20).reciprocal(), 1.0)
-    turns = unit[..., 1:] * unit[..., :-1].conj()
-    phases = torch.cat((unit[..., :1], turns[..., low[:-1].clamp_max(max(here - 2, 0))]), dim=-1).cumprod(dim=-1)
-    return phases * torch.lerp(loud[..., low], loud[..., high], position - low)
-
-
-def phase_steps(x: Tensor, advance: float) -> Tensor:
-    """Phase advance from frame to frame, unwrapped around the bin's own: complex [C, F, T] -> [C, F, T - 1] radians."""
-    own = advance * torch.arange(x.shape[-2], device=x.device, dtype=torch.float32)[:, None]
-    return wrapped((x[..., 1:] * x[..., :-1].conj()).angle() - own) + own
-
-
-def wrapped(phase: Tensor) -> Tensor:
-    """Angles in -pi..pi."""
-    return phase - 2 * math.pi * torch.round(phase / (2 * math.pi))
+    unit = x * loud.clamp_min(1e-20).reciprocal_()
+    unit[0].masked_fill_(loud <= 1e-20, 1.0)
+    if x.shape[-1] > 1:
+        moved = [functional.interpolate(part, frames - 1) for part in turns(unit)]  # that of the frame before
+        first = torch.complex(unit[0, ..., :1], unit[1, ..., :1])
+        phases = torch.cat((first, torch.complex(*moved)), dim=-1).cumprod(dim=-1)
+        unit = torch.stack((phases.real, phases.imag))
+    return unit.mul_(functional.interpolate(loud, frames, mode="linear", align_corners=True))
 
 
 def mute(x: Tensor, arguments: Arguments) -> Tensor:
     """One channel becomes silent."""
-    channels = x.shape[1]
+    channels = x.shape[2]
     chosen = (arguments.strengths[:, 0] * channels).long().clamp_max(channels - 1)
     keep = torch.arange(channels, device=x.device)[None] != chosen[:, None]
-    return x * keep[:, :, None, None]
+    return x.mul_(keep[:, None, :, None, None])
 
 
 def dynamics(x: Tensor, arguments: Arguments) -> Tensor:
     """Magnitudes on one side of the threshold times 1 +- gain."""
     gain, threshold = arguments.column(0), (arguments.column(1) * arguments.peak).square()
     above = (power(x) > threshold) == (arguments.column(2) > 0)
-    return x * torch.where(above, 1.0 + gain * arguments.column(3).sign(), 1.0)
+    return x.mul_(torch.where(above, 1.0 + gain * arguments.column(3).sign(), 1.0)[:, None])
 
 
 def noise(x: Tensor, arguments: Arguments) -> Tensor:
     """Magnitudes times N(1, s), none below zero."""
     gain = _filled(x, arguments.noise, lambda out, g: out.normal_(generator=g))
-    return x * gain.mul_(arguments.column(0)).add_(1.0).clamp_min_(0.0)
+    return x.mul_(gain.mul_(arguments.column(0)).add_(1.0).clamp_min_(0.0)[:, None])
 
 
 def equaliser(x: Tensor, arguments: Arguments) -> Tensor:
@@ -272,26 +281,26 @@ def equaliser(x: Tensor, arguments: Arguments) -> Tensor:
     least, most = arguments.strengths[:, :1], arguments.strengths[:, 1:]
     values = least + (most - least) * values
     curves = [
-        functional.interpolate(part[:, None], x.shape[2], mode="linear", align_corners=True)[:, 0]
+        functional.interpolate(part[:, None], x.shape[3], mode="linear", align_corners=True)[:, 0]
         for part in values.split(knots, dim=1)
     ]
-    return x * torch.stack(curves).mean(dim=0)[:, None, :, None]
+    return x.mul_(torch.stack(curves).mean(dim=0)[:, None, None, :, None])
 
 
 def width(x: Tensor, arguments: Arguments) -> Tensor:
     """Side times a, middle times 1 - a; more or fewer than two channels stay as they are."""
-    if x.shape[1] != 2:
+    if x.shape[2] != 2:
         return x
-    left, right = x[:, :1], x[:, 1:]
-    side, mid = arguments.column(0) * (left - right), (1.0 - arguments.column(0)) * (left + right)
-    return torch.cat((mid + side, mid - side), dim=1)
+    left, right = x[:, :, :1], x[:, :, 1:]
+    a = arguments.column(0)[:, None]
+    side, mid = a * (left - right), (1.0 - a) * (left + right)
+    return torch.cat((mid + side, mid - side), dim=2)
 
 
 def phase(x: Tensor, arguments: Arguments) -> Tensor:
     """Phases plus strength * U(-pi, pi)."""
     angle = _filled(x, arguments.noise, lambda out, g: out.uniform_(-math.pi, math.pi, generator=g))
-    angle = angle * arguments.column(0)
-    return x * torch.complex(angle.cos(), angle.sin())
+    return turned(x, angle.mul_(arguments.column(0)))
 
 
 def pitch(x: Tensor, arguments: Arguments) -> Tensor:
@@ -305,35 +314,45 @@ def pitch(x: Tensor, arguments: Arguments) -> Tensor:
 
 
 def _shifted(x: Tensor, ratio: float, advance: float) -> Tensor:
-    """complex [C, F, T] with frequencies times `ratio`."""
+    """[2, C, F, T] with frequencies times `ratio`; what moves beyond the last bin is lost."""
     bins = x.shape[-2]
-    source = torch.arange(bins, device=x.device) / ratio
-    reached = source <= bins - 1
+    reached = min(math.floor((bins - 1) * ratio) + 1, bins)
+    source = torch.arange(reached, device=x.device) / ratio
     low = source.floor().long().clamp_max(bins - 2)
-    part = (source - low)[:, None]
-    loud = magnitude(x)
-    loud = torch.lerp(loud[:, low], loud[:, low + 1], part) * reached[:, None]
+    loud = power(x[None])[0].sqrt_()
+    loud = torch.lerp(loud[:, low], loud[:, low + 1], (source - low)[:, None])
     nearest = source.round().long().clamp_max(bins - 1)
-    turns = wrapped(phase_steps(x, advance)[:, nearest] * ratio)  # wrapped: their sum stays small and exact
-    return torch.polar(loud, torch.cat((x[:, nearest, :1].angle(), turns), dim=-1).cumsum(dim=-1))
+    x = x[:, :, nearest]
+    real, imaginary = turns(x)
+    own = advance * nearest.to(x.dtype)[:, None]  # what the phase of a tone amid the bin would move by
+    moved = wrapped(torch.atan2(imaginary, real) - own).add_(own).mul_(ratio)
+    first = torch.atan2(x[1, ..., :1], x[0, ..., :1])
+    angle = torch.cat((first, wrapped(moved)), dim=-1).cumsum(dim=-1)  # wrapped: their sum stays small and exact
+    return functional.pad(loud * torch.stack((angle.cos(), angle.sin())), (0, 0, 0, bins - reached))
+
+
+def wrapped(angle: Tensor) -> Tensor:
+    """Angles in -pi..pi."""
+    return angle - 2 * math.pi * torch.round(angle / (2 * math.pi))
 
 
 def emphasis(x: Tensor, arguments: Arguments) -> Tensor:
     """Magnitudes times a falling line over the bins."""
-    return x * _line(x, arguments)
+    return x.mul_(_line(x, arguments))
 
 
 def deemphasis(x: Tensor, arguments: Arguments) -> Tensor:
     """Magnitudes over the same line (at most times 100)."""
-    return x / _line(x, arguments).clamp_min(0.01)
+    return x.div_(_line(x, arguments).clamp_min(0.01))
 
 
 def swap(x: Tensor, arguments: Arguments) -> Tensor:
     """The channels in reverse."""
-    return x.flip(1)
+    return x.flip(2)
 
 
 Augmentation = Callable[[Tensor, Arguments], Tensor]
+"""[N, 2, C, F, T] -> the same shape; may change its input in place, which is a copy."""
 AUGMENTATIONS: dict[str, Augmentation] = {
     each.__name__: each for each in (mute, dynamics, noise, equaliser, width, phase, pitch, emphasis, deemphasis, swap)
 }
@@ -344,19 +363,19 @@ LOUDER = frozenset({"dynamics", "noise", "equaliser", "width", "deemphasis"})
 
 
 def presence(vocal: Tensor, peak: Tensor, bands: int, threshold: float) -> Tensor:
-    """Where vocals are: complex [N, C, F, T], the mixture's peak [N, 1, 1, 1] -> 0.0 or 1.0 [N, C, bands, T]."""
-    means: Tensor = magnitude(vocal).unflatten(2, (bands, -1)).mean(dim=3)
+    """Where vocals are: [N, 2, C, F, T], the mixture's peak [N, 1, 1, 1] -> 0.0 or 1.0 [N, C, bands, T]."""
+    means: Tensor = power(vocal).sqrt_().unflatten(2, (bands, -1)).mean(dim=3)
     return (means > threshold * peak).float()
 
 
 def _line(x: Tensor, arguments: Arguments) -> Tensor:
-    line: Tensor = 1.0 - arguments.column(0) * torch.linspace(0, 1, x.shape[2], device=x.device)[:, None]
-    return line
+    line: Tensor = 1.0 - arguments.column(0) * torch.linspace(0, 1, x.shape[3], device=x.device)[:, None]
+    return line[:, None]
 
 
 def _filled(x: Tensor, generators: list[torch.Generator], fill: Callable[[Tensor, torch.Generator], Tensor]) -> Tensor:
-    """Real noise in the shape of x, each item from its own generator."""
-    out = torch.empty(x.shape, dtype=torch.float32, device=x.device)
+    """Noise for each bin of x, each item's from its own generator."""
+    out = torch.empty_like(x[:, 0])
     for item, generator in zip(out, generators, strict=True):
         fill(item, generator)
     return out

@@ -19,19 +19,17 @@ def table_dtype(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def rotate(x: Tensor, theta: float = 10000.0) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) over interleaved pairs of D.
-
-    x: [..., D, N], D even or 1 (returned as it is). Returns the same shape and dtype.
-    """
-    size, tokens = x.shape[-2], x.shape[-1]
-    if size == 1:
-        return x
+def rotation(size: int, x: Tensor, theta: float = 10000.0) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [D/2, N] of the angles by which `rotate` turns tokens x [..., N], D = size, in x's dtype."""
     dtype = table_dtype(x)
     freqs = theta ** (-torch.arange(0, size, 2, device=x.device, dtype=dtype) / size)
-    angle = freqs[:, None] * torch.arange(tokens, device=x.device, dtype=dtype)  # [D/2, N]
-    cos, sin = angle.cos().to(x.dtype), angle.sin().to(x.dtype)
-    even, odd = x.unflatten(-2, (size // 2, 2)).unbind(-2)  # [..., D/2, N] each
+    angle = freqs[:, None] * torch.arange(x.shape[-1], device=x.device, dtype=dtype)
+    return angle.cos().to(x.dtype), angle.sin().to(x.dtype)
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Rotary position embedding (Su et al. 2021) over interleaved pairs of D: x [..., D, N], same shape."""
+    even, odd = x.unflatten(-2, (-1, 2)).unbind(-2)  # [..., D/2, N] each
     return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-2).flatten(-3, -2)
 
 
@@ -51,10 +49,13 @@ def sinusoids(features: int, x: Tensor) -> Tensor:
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, prev_scores: Tensor | None) -> tuple[Tensor, Tensor]:
     """Rotary attention with residual scores (He et al. 2020, RealFormer).
 
-    q, k, v: [..., H, D, N]; prev_scores: [..., H, N, N] or None.
+    q, k, v: [..., H, D, N], D even, or 1 (then nothing is rotated); prev_scores: [..., H, N, N] or None.
     Returns (y [..., H, D, N], scores [..., H, N, N] before the softmax, `prev_scores` included).
     """
-    scores = (rotate(q) * scale).transpose(-1, -2) @ rotate(k)
+    if (size := q.shape[-2]) > 1:
+        table = rotation(size, q)
+        q, k = rotate(q, *table), rotate(k, *table)
+    scores = (q * scale).transpose(-1, -2) @ k
     if prev_scores is not None:
         scores = scores + prev_scores
     # v is turned rather than the far larger softmax, whose gradient then stays contiguous

@@ -11,8 +11,8 @@ from ftcore.config import SignalConfig
 from ftcore.nn.network import Generator
 
 
-def transform(wave: Tensor, signal: SignalConfig) -> Tensor:
-    """[B, audio channels, samples] -> complex [B, audio channels, n_fft/2, T].
+def spectrogram(wave: Tensor, signal: SignalConfig) -> Tensor:
+    """[B, audio channels, samples] -> [B, 2 * audio channels, n_fft/2, T]: real parts, then imaginary parts.
 
     Periodic Hann, centred frames, reflected edges (silent ones where a wave is too short to be reflected);
     the Nyquist bin is dropped.
@@ -20,21 +20,12 @@ def transform(wave: Tensor, signal: SignalConfig) -> Tensor:
     batch, audio_channels, samples = wave.shape
     window = torch.hann_window(signal.n_fft, device=wave.device, dtype=wave.dtype)
     mode = "reflect" if samples > signal.n_fft // 2 else "constant"
-    z: Tensor = torch.stft(
+    z = torch.stft(
         wave.reshape(-1, samples), signal.n_fft, signal.hop, window=window, pad_mode=mode, return_complex=True
     )
-    complete: Tensor = z[:, :-1].unflatten(0, (batch, audio_channels)).contiguous()
-    return complete
-
-
-def channels(z: Tensor) -> Tensor:
-    """complex [B, C, F, T] -> [B, 2C, F, T]: real parts, then imaginary parts."""
-    return torch.cat((z.real, z.imag), dim=1)
-
-
-def spectrogram(wave: Tensor, signal: SignalConfig) -> Tensor:
-    """[B, audio channels, samples] -> [B, 2 * audio channels, n_fft/2, T]; see `transform`."""
-    return channels(transform(wave, signal))
+    parts = torch.view_as_real(z[:, :-1]).unflatten(0, (batch, audio_channels)).movedim(-1, 1)
+    x: Tensor = parts.flatten(1, 2)
+    return x
 
 
 def wave(x: Tensor, signal: SignalConfig, samples: int) -> Tensor:

@@ -150,29 +150,29 @@ def to_batch(
 ) -> Batch:
     """Draws of equal frames as a batch on `device`: transformed, augmented, mixed, scaled."""
     advance = 2 * np.pi * signal.hop / signal.n_fft
-    music = spectral.transform(_stacked([d.instrumental for d in draws], device), signal)
+
+    def transformed(waves: list[Tensor]) -> Tensor:
+        return voxaug.by_parts(spectral.spectrogram(torch.stack(waves).to(device, non_blocking=True), signal))
+
+    music = transformed([d.instrumental for d in draws])
     frames = music.shape[-1]
     waves = [d.vocal for d in draws]
     if any(d.vocal_plan.stretch != 1.0 for d in draws):
-        parts = (spectral.transform(_stacked([w], device), signal)[0] for w in waves)
-        voice = torch.stack([voxaug.stretch(part, frames, advance) for part in parts])
+        voice = torch.stack([voxaug.stretch(transformed([w])[0], frames) for w in waves])
     else:
-        voice = spectral.transform(_stacked(waves, device), signal)
+        voice = transformed(waves)
     music = voxaug.augment(music, [d.instrumental_plan for d in draws], advance)
     voice = voxaug.augment(voice, [d.vocal_plan for d in draws], advance)
     mixture = music + voice
-    peak = voxaug.peaks(mixture).clamp_min(1e-4)
-    level = peak if scale == "peak" else voxaug.power(mixture).mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
+    power = voxaug.power(mixture)
+    peak = voxaug.peaks(power).clamp_min(1e-4)
+    level = peak if scale == "peak" else power.mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
     return Batch(
         seeds=tuple(d.seed for d in draws),
-        mixture=spectral.channels(mixture) / level,
-        instrumental=spectral.channels(music) / level,
+        mixture=mixture.flatten(1, 2).div_(level),
+        instrumental=music.flatten(1, 2).div_(level),
         presence=voxaug.presence(voice, peak, bands, voxaug_config.presence),
     )
-
-
-def _stacked(waves: list[Tensor], device: torch.device) -> Tensor:
-    return torch.stack(waves).to(device, non_blocking=True)
 
 
 def _ignore_interrupts(worker: int) -> None:

@@ -34,8 +34,9 @@ def load_pairs(folder: Path, sample_rate: int) -> list[Pair]:
 def instrumental(network: Generator, pair: Pair, signal: SignalConfig) -> Block:
     """The network's instrumental of a whole pair [2, samples], in one window."""
     mixture = _wave(network, pair)
-    peak = _peak(network, spectral.transform(mixture, signal))
-    x = spectral.instrumental(network, spectral.spectrogram(mixture, signal) / peak) * peak
+    x = spectral.spectrogram(mixture, signal)
+    peak = _peak(x) if network.config.normalisation == "song_peak" else 1.0
+    x = spectral.instrumental(network, x / peak) * peak
     wave: Block = spectral.wave(x, signal, mixture.shape[-1])[0].cpu().numpy()
     return wave
 
@@ -61,8 +62,8 @@ def reconstruction(network: Generator, pairs: list[Pair], config: TrainConfig) -
     """Mean L1 between the pairs' mixtures, at a peak of 1, and what the network makes of hidden frames."""
     losses = []
     for number, pair in enumerate(pairs):
-        z = spectral.transform(_wave(network, pair), config.signal)
-        x = spectral.heard(network.config.is_complex, spectral.channels(z / z.abs().amax().clamp_min(1e-4)))
+        x = spectral.spectrogram(_wave(network, pair), config.signal)
+        x = spectral.heard(network.config.is_complex, x / _peak(x))
         estimate = network.reconstruct(hide(x, ((config.seed, number),), config.mask))
         losses.append((estimate - x).abs().mean().item())
     return float(np.mean(losses))
@@ -72,6 +73,6 @@ def _wave(network: Generator, pair: Pair) -> Tensor:
     return torch.from_numpy(pair.mixture)[None].to(next(network.parameters()).device)
 
 
-def _peak(network: Generator, z: Tensor) -> Tensor | float:
-    """What the mixture is divided by before it enters."""
-    return z.abs().amax().clamp_min(1e-4) if network.config.normalisation == "song_peak" else 1.0
+def _peak(x: Tensor) -> Tensor:
+    """The largest magnitude of a complex spectrogram."""
+    return spectral.heard(False, x).amax().clamp_min(1e-4)

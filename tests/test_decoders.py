@@ -1,0 +1,101 @@
+"""What libsndfile cannot read comes through PyAV: whole, or with a reason."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import av
+import numpy as np
+import pytest
+
+from ftcore import audio, decoders
+from ftcore.errors import FtError
+from tests.test_cli import ft
+
+RATE = 48000
+TONE = np.sin(np.arange(RATE) / 20, dtype=np.float32) * np.array([[0.5], [0.25]], np.float32)
+
+
+def encoded(path: Path, codec: str, sample_format: str = "fltp") -> Path:
+    """A second of stereo tone in the container of the suffix."""
+    with av.open(str(path), "w") as container:
+        stream = cast(av.AudioStream, container.add_stream(codec, rate=RATE, layout="stereo"))
+        stream.codec_context.format = sample_format
+        frame = av.AudioFrame.from_ndarray(TONE, format="fltp", layout="stereo")
+        frame.sample_rate, frame.pts = RATE, 0
+        for part in av.AudioResampler(format=sample_format, layout="stereo", rate=RATE).resample(frame):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec", "sample_format", "samples", "depth"),
+    [
+        ("m4a", "aac", "fltp", RATE, "16"),
+        ("M4A", "alac", "s16p", RATE, "16"),
+        ("mp4", "aac", "fltp", RATE, "16"),
+        ("webm", "libopus", "flt", RATE, "16"),
+        ("mka", "flac", "s32", RATE, "24"),
+        ("mov", "pcm_f32le", "flt", RATE, "32f"),
+        ("aac", "aac", "fltp", RATE + 1024, "16"),  # raw frames know nothing of the encoder's delay
+    ],
+)
+def test_containers_are_read_whole(
+    suffix: str, codec: str, sample_format: str, samples: int, depth: str, tmp_path: Path
+) -> None:
+    info, wave = audio.read(encoded(tmp_path / f"song.{suffix}", codec, sample_format))
+    assert (info.rate, info.channels, info.bit_depth) == (RATE, 2, depth)
+    assert abs(info.samples - samples) <= 1024
+    assert wave.shape == (2, info.samples)
+    middle = slice(RATE // 3, RATE // 2)
+    loudness = np.sqrt(np.mean(np.square(wave[:, middle]), axis=1))
+    assert loudness == pytest.approx([0.5 / 2**0.5, 0.25 / 2**0.5], rel=0.02)
+
+
+def test_lossless_containers_give_what_went_in(tmp_path: Path) -> None:
+    _, wave = audio.read(encoded(tmp_path / "song.mka", "flac", "s32"))
+    np.testing.assert_allclose(wave, TONE, atol=2**-23)
+
+
+def test_damaged_containers_say_so(tmp_path: Path) -> None:
+    whole = {name: encoded(tmp_path / f"whole.{name}", codec) for name, codec in (("m4a", "aac"), ("aac", "aac"))}
+    whole["webm"] = encoded(tmp_path / "whole.webm", "libopus", "flt")
+    for name, message in (
+        ("m4a", "not readable as audio"),
+        ("aac", r"damaged after 0\.\d s"),
+        ("webm", "is truncated"),
+    ):
+        data = whole[name].read_bytes()
+        cut = tmp_path / f"cut.{name}"
+        cut.write_bytes(data[: len(data) // 3])
+        with pytest.raises(FtError, match=rf"cut.{name}: {message}"):
+            audio.read(cut)
+    nothing = tmp_path / "nothing.m4a"
+    nothing.write_text("no audio")
+    with pytest.raises(FtError, match=r"nothing.m4a: not readable as audio"):
+        audio.probe(nothing)
+    nothing.write_bytes(b"")
+    with pytest.raises(FtError, match=r"is empty"):
+        audio.probe(nothing)
+
+
+def test_without_pyav_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decoders, "find_spec", lambda name: None)
+    song = encoded(tmp_path / "song.m4a", "aac")
+    with pytest.raises(FtError, match=r"song.m4a: reading .m4a needs PyAV: pip install 'frame-transformer\[m4a\]'"):
+        audio.probe(song)
+    other = tmp_path / "song.xyz"
+    other.write_text("?")
+    with pytest.raises(FtError, match=r"song.xyz: not readable as audio"):
+        audio.probe(other)
+
+
+def test_a_container_separates(tmp_path: Path, tiny_model: Path) -> None:
+    song = encoded(tmp_path / "song.webm", "libopus", "flt")
+    ft("separate", song, "-m", tiny_model, "-o", tmp_path / "out")
+    _, wave = audio.read(song)
+    stems = [audio.read(tmp_path / "out" / f"song_{stem}.wav")[1] for stem in ("vocals", "instrumental")]
+    assert stems[0].shape == wave.shape
+    np.testing.assert_allclose(stems[0] + stems[1], wave, atol=2**-15 + 1e-6)
