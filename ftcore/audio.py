@@ -16,10 +16,10 @@ import numpy.typing as npt
 
 from ftcore import decoders
 from ftcore.atomic import replacing
-from ftcore.decoders import BLOCK, BitDepth, Block
+from ftcore.decoders import BLOCK as BLOCK
+from ftcore.decoders import BitDepth as BitDepth
+from ftcore.decoders import Block as Block
 from ftcore.errors import FtError
-
-__all__ = ["BLOCK", "BitDepth", "Block"]  # and what is defined below
 
 Format = Literal["wav", "flac", "ogg"]
 
