@@ -20,7 +20,7 @@ from exporters import Parity, Precision
 from ftcore.atomic import replacing
 from ftcore.checkpoint import Checkpoint
 from ftcore.errors import FtError
-from ftcore.nn.network import Generator
+from ftcore.nn.spectral import SpectralNetwork
 from ftcore.runtime import KEY, ModelInfo, OnnxModel
 
 SHAPES = ((1, 1.0), (2, 0.25), (3, 0.6))
@@ -31,7 +31,7 @@ MIN_SNR_DB = 40.0
 
 
 class OnnxExporter:
-    """Exports `Generator.estimate`: spectrogram in, instrumental (or mask) out, float32 at both ends."""
+    """Exports `SpectralNetwork.estimate`: spectrogram in, instrumental (or mask) out, float32 at both ends."""
 
     suffix = ".onnx"
 
@@ -58,18 +58,18 @@ class OnnxExporter:
 
 
 class Estimate(nn.Module):
-    """The exported function of a generator."""
+    """The exported function of a network."""
 
-    def __init__(self, network: Generator) -> None:
+    def __init__(self, network: SpectralNetwork) -> None:
         super().__init__()
         self.network = network
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, F, T] -> [B, C, F, T], see `Generator.estimate`."""
+        """[B, C, F, T] -> [B, C, F, T], see `SpectralNetwork.estimate`."""
         return self.network.estimate(x)
 
 
-def to_onnx(network: Generator, frames: int, precision: Precision) -> onnx.ModelProto:
+def to_onnx(network: SpectralNetwork, frames: int, precision: Precision) -> onnx.ModelProto:
     """The graph with dynamic batch and frames. Raises FtError if an axis came out fixed."""
     network = copy.deepcopy(network).eval()
     if precision == "fp16":
@@ -111,7 +111,7 @@ def clean(model: onnx.ModelProto) -> None:
         tensor.doc_string = ""
 
 
-def compare(network: Generator, runner: OnnxModel, batch: int, frames: int) -> Parity:
+def compare(network: SpectralNetwork, runner: OnnxModel, batch: int, frames: int) -> Parity:
     """Run both on seeded noise with the spectral slope of music."""
     config = network.config
     slope = 1.0 / (1.0 + np.arange(config.features, dtype=np.float32) / 8.0)
@@ -147,7 +147,7 @@ def check(report: list[Parity], precision: Precision) -> None:
 
 
 @torch.no_grad()
-def _run(network: Generator, x: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
+def _run(network: SpectralNetwork, x: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
     y: npt.NDArray[np.floating] = network.eval().estimate(torch.from_numpy(x)).numpy()
     return y
 

@@ -12,9 +12,10 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ftcore.atomic import write_bytes
-from ftcore.config import NetworkConfig, SignalConfig
+from ftcore.config import SignalConfig, network_config
 from ftcore.errors import FtError
-from ftcore.nn.network import Generator
+from ftcore.nn.families import build
+from ftcore.nn.spectral import SpectralNetwork
 
 FORMAT = 1
 """Version of the description; a reader refuses versions it does not know."""
@@ -25,9 +26,9 @@ KEY = "ft"
 
 @dataclass(frozen=True, kw_only=True)
 class Checkpoint:
-    """A trained generator and what is needed to use, export and credit it."""
+    """A trained network and what is needed to use, export and credit it."""
 
-    network: Generator
+    network: SpectralNetwork
     """In eval mode, on the CPU."""
     signal: SignalConfig
     """The audio format it was trained on."""
@@ -66,12 +67,12 @@ def load(path: Path) -> Checkpoint:
         raise FtError(f"{path}: checkpoint format {version}, this version of ft reads {FORMAT}")
     try:
         with torch.device("meta"):
-            generator = Generator(NetworkConfig.from_dict(network))
-        generator.load_state_dict(tensors, assign=True)
+            built = build(network_config(network))
+        built.load_state_dict(tensors, assign=True)
     except (FtError, RuntimeError) as error:
         raise FtError(f"{path}: weights and config do not fit together ({str(error).splitlines()[0]})") from None
     return Checkpoint(
-        network=generator.eval(),
+        network=built.eval(),
         signal=SignalConfig.from_dict(signal),
         provenance=description.get("provenance", {}),
     )

@@ -15,17 +15,51 @@ Normalisation = Literal["song_peak", "window_rms"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkConfig:
+class SpectralConfig:
+    """What every network says of the spectrogram that it takes and of the one that it gives."""
+
+    audio_channels: int = 2
+    """Audio channels that the network sees at once."""
+    features: int = 1024
+    """Frequency bins F that enter the network: n_fft / 2, the Nyquist bin dropped."""
+    output: Output = "mapping"
+    """How the network's raw output is read (see `ftcore.nn.spectral.SpectralNetwork.estimate`)."""
+    normalisation: Normalisation = "song_peak"
+    """`song_peak`: the caller divides by the song's largest magnitude; `window_rms`: the network
+    divides each window by its own root mean square."""
+
+    def __post_init__(self) -> None:
+        _check(self.output in get_args(Output), f"unknown output {self.output!r}")
+        _check(self.normalisation in get_args(Normalisation), f"unknown normalisation {self.normalisation!r}")
+
+    @property
+    def is_complex(self) -> bool:
+        """Whether real and imaginary parts enter as separate channels (else magnitudes)."""
+        return self.output != "magnitude_mask"
+
+    @property
+    def spectral_channels(self) -> int:
+        """Channels of the spectrogram that enters and leaves: real and imaginary parts, or magnitudes."""
+        return self.audio_channels * (2 if self.is_complex else 1)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Self:
+        """The inverse of `to_dict`, also after a trip through JSON. Raises FtError."""
+        return from_plain(cls, values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkConfig(SpectralConfig):
     """Hyper-parameters of one AsymUNetMCT. The defaults are the original's full size.
 
     A tuple "per level" has one entry for each U-Net level, the latent one last; level i works on
     `features / fold / 2**i` features.
     """
 
-    audio_channels: int = 2
-    """Audio channels that the network sees at once."""
-    features: int = 1024
-    """Frequency bins F that enter the network: n_fft / 2, the Nyquist bin dropped."""
     fold: int = 1
     """Neighbouring bins folded into channels before level 1, and unfolded after the output."""
     channels: int = 8
@@ -48,11 +82,6 @@ class NetworkConfig:
     """The original's quirk: after the attention the residual restarts from the block's input."""
     embedding_scales: int = 9
     """Scales of the convolutional embedding; 0 = no embedding."""
-    output: Output = "mapping"
-    """How the network's raw output is read (see `ftcore.nn.network.Generator.estimate`)."""
-    normalisation: Normalisation = "song_peak"
-    """`song_peak`: the caller divides by the song's largest magnitude; `window_rms`: the network
-    divides each window by its own root mean square."""
     compression: float = 1.0
     """Exponent of the magnitudes that enter the first level, below 1 to lift the quiet ones."""
     dropout: float = 0.1
@@ -61,13 +90,12 @@ class NetworkConfig:
     """Dropout of each decoder level's residual branch, level 1 first."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         levels = len(self.multipliers)
         _check(levels >= 2, "multipliers needs at least two levels")
         _check(len(self.attention_maps) == levels - 1, "attention_maps needs one entry per level but the last")
         _check(len(self.decoder_dropout) == levels - 1, "decoder_dropout needs one entry per level but the last")
         _check(len(self.heads) == levels, "heads needs one entry per level")
-        _check(self.output in get_args(Output), f"unknown output {self.output!r}")
-        _check(self.normalisation in get_args(Normalisation), f"unknown normalisation {self.normalisation!r}")
         _check(self.features % (self.fold * 2 ** (levels - 1)) == 0, "features must halve down to the last level")
         _check(0 <= self.embedding_scales <= levels, "embedding_scales is at most the number of levels")
         for level, maps in enumerate(self.attention_maps):
@@ -81,16 +109,6 @@ class NetworkConfig:
         """Number of U-Net levels, the latent one included."""
         return len(self.multipliers)
 
-    @property
-    def is_complex(self) -> bool:
-        """Whether real and imaginary parts enter as separate channels (else magnitudes)."""
-        return self.output != "magnitude_mask"
-
-    @property
-    def spectral_channels(self) -> int:
-        """Channels of the spectrogram that enters and leaves: real and imaginary parts, or magnitudes."""
-        return self.audio_channels * (2 if self.is_complex else 1)
-
     def level_features(self, level: int) -> int:
         """Features of the level with index `level` (0-based)."""
         return self.features // self.fold >> level
@@ -99,14 +117,54 @@ class NetworkConfig:
         """Channels of the level with index `level` (0-based), attention maps not counted."""
         return self.channels * self.multipliers[level]
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return dataclasses.asdict(self)
 
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The inverse of `to_dict`, also after a trip through JSON. Raises FtError."""
-        return from_plain(cls, values)
+@dataclass(frozen=True, kw_only=True)
+class EarlyConfig(SpectralConfig):
+    """Hyper-parameters of the networks before the AsymUNetMCT, whose published checkpoints we read.
+
+    Level 0 is a transformer on the input itself; levels 1, 2, ... are as in the AsymUNetMCT, without latent blocks.
+    """
+
+    kind: Literal["v1", "v2b"]
+    """Which of the two: see `ftcore.nn.early`."""
+    output: Output = "magnitude_mask"
+    channels: int = 8
+    """Base width c; level i has c * multipliers[i - 1] channels."""
+    multipliers: tuple[int, ...] = (1, 2, 4, 6, 8, 10)
+    """Width of levels 1, 2, ... over the base width."""
+    attention_maps: tuple[int, ...] = (1, 1, 1, 1, 1, 1, 1)
+    """Channels M that the transformer of each level works on, level 0 first."""
+    heads: int = 8
+    """Attention heads of every level."""
+    expansion: int = 24
+    """Hidden size of the transformers' feed-forward parts over their input: features in v1, maps in v2b."""
+    embedding_scales: int = 0
+    """Scales of the convolutional embedding; 0 = no embedding."""
+    dense_levels: int = 0
+    """How many of the deepest levels have residual blocks made of linear maps instead of convolutions."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        _check(len(self.attention_maps) == self.levels, "attention_maps needs one entry per level")
+        _check(self.features % 2 ** max(self.levels - 2, 0) == 0, "features must halve down to the last level")
+        for level in range(self.levels):
+            _check_heads(self.level_features(level), self.heads, f"level {level}")
+
+    @property
+    def levels(self) -> int:
+        """Number of levels, level 0 included."""
+        return len(self.multipliers) + 1
+
+    def level_features(self, level: int) -> int:
+        """Features of a level: levels 0 and 1 have all of them."""
+        return self.features >> max(level - 1, 0)
+
+
+def network_config(values: Any) -> NetworkConfig | EarlyConfig:
+    """The config of whichever family its plain values describe. Raises FtError."""
+    if isinstance(values, dict) and "kind" in values:
+        return EarlyConfig.from_dict(values)
+    return NetworkConfig.from_dict(values)
 
 
 @dataclass(frozen=True, kw_only=True)

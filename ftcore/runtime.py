@@ -8,16 +8,13 @@ import json
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ftcore.config import NetworkConfig, SignalConfig
+from ftcore.config import SignalConfig, SpectralConfig, network_config
 from ftcore.errors import FtError
-
-if TYPE_CHECKING:
-    pass
 
 FORMAT = 1
 """Version of the metadata; a reader refuses versions it does not know."""
@@ -33,7 +30,7 @@ INSTALL_GPU = "pip install 'frame-transformer[gpu]'"
 class ModelInfo:
     """Everything that separation needs to know of a model; it lives in the exported file."""
 
-    network: NetworkConfig
+    network: SpectralConfig
     signal: SignalConfig
     precision: str = "fp32"
     provenance: dict[str, Any] = field(default_factory=dict)
@@ -60,7 +57,7 @@ class ModelInfo:
             if version != FORMAT:
                 raise FtError(f"model format {version}, this version of ft reads {FORMAT}")
             return cls(
-                network=NetworkConfig.from_dict(values["network"]),
+                network=network_config(values["network"]),
                 signal=SignalConfig.from_dict(values["signal"]),
                 precision=values["precision"],
                 provenance=values["provenance"],
@@ -83,7 +80,7 @@ class Model(Protocol):
         ...
 
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """[B, spectral channels, F, T] -> the same shape: instrumental or mask, see `Generator.estimate`."""
+        """[B, spectral channels, F, T] -> the same shape: instrumental or mask, see `SpectralNetwork.estimate`."""
         ...
 
 

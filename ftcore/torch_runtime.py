@@ -27,7 +27,7 @@ class TorchModel:
         self.provider = f"torch-{device}"
 
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """[B, spectral channels, F, T] -> the same shape: instrumental or mask, see `Generator.estimate`."""
+        """[B, spectral channels, F, T] -> the same shape: instrumental or mask, see `SpectralNetwork.estimate`."""
         with torch.inference_mode():
             y: npt.NDArray[np.float32] = self.network.estimate(torch.from_numpy(x).to(self.device)).cpu().numpy()
         return y

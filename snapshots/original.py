@@ -1,51 +1,53 @@
-"""Checkpoints of the original code: from its names and shapes to our config and parameters."""
+"""Checkpoints of the original code: from their names and shapes to our configs and networks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftcore.config import NetworkConfig
+from ftcore.config import EarlyConfig, NetworkConfig
 from ftcore.errors import FtError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ftcore.nn.network import Generator
+    from ftcore.nn.spectral import SpectralNetwork
 
 Shapes = Mapping[str, Sequence[int]]
 """Shape of every tensor of a checkpoint, under its original name."""
 
-TABLES = re.compile(r"(^|\.)(pe|freqs)$")
-"""Positional tables that a checkpoint carries along; we compute them."""
+Renames = Sequence[tuple[str, str]]
+"""(what one of our names begins with or holds, what the original has there); see `original_name`."""
+
+EMBEDDING: Renames = (
+    (r"encoder\.embedding\.extracts\.(\d+)", "positional_embedding.extract{down}"),
+    (r"encoder\.embedding\.encoders\.(\d+)", "positional_embedding.encoder{down}"),
+    (r"encoder\.embedding", "positional_embedding"),
+)
 
 
-def our_name(name: str, levels: int) -> str:
-    """Where a parameter of the original generator lives in `ftcore.nn.network.Generator`.
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """Networks of the original that share their code."""
 
-    The original counts levels from 1, also upwards through the decoder; our decoder is a list with
-    the deepest level first.
-    """
-    for pattern, place in (
-        (r"positional_embedding\.extract(\d+)", "encoder.embedding.extracts.{down}"),
-        (r"positional_embedding\.encoder(\d+)", "encoder.embedding.encoders.{down}"),
-        (r"positional_embedding()", "encoder.embedding"),
-        (rf"enc{levels}_transformer\.(\d+)", "encoder.latent.{number}"),
-        (r"enc(\d+)_transformer", "encoder.levels.{down}.transformer"),
-        (r"dec(\d+)_transformer", "decoder.{up}.transformer"),
-        (r"enc(\d+)", "encoder.levels.{down}.frame"),
-        (r"dec(\d+)", "decoder.{up}.frame"),
-    ):
-        if match := re.match(pattern + r"\.", name):
-            number = int(match[1] or 0)
-            name = place.format(number=number, down=number - 1, up=levels - 1 - number) + name[match.end() - 1 :]
-            break
-    return re.sub(r"\.gate(\d)\.(0|2)\.", lambda m: f".gate{m[1]}.{'mix' if m[2] == '0' else 'weigh'}.", name)
+    title: str
+    """For messages."""
+    marks: re.Pattern[str]
+    """Matches names that no other family has."""
+    unused: re.Pattern[str]
+    """Matches names that a checkpoint carries along and we do without: positional tables, which we compute."""
+    infer: Callable[[Shapes], NetworkConfig | EarlyConfig]
+    """The config, from shapes alone. Raises FtError."""
+    places: Renames
+    """Beginnings of names."""
+    parts: Renames = ()
+    """What else differs, anywhere in a name."""
 
 
-def infer_config(shapes: Shapes) -> NetworkConfig:
-    """The config of an original generator, from tensor shapes alone (heads from the rotary tables).
+def infer_generator(shapes: Shapes) -> NetworkConfig:
+    """The config of an AsymUNetMCT generator, from tensor shapes alone (heads from the rotary tables).
 
     Raises FtError naming the first tensor that is missing or has an impossible shape.
     """
@@ -53,7 +55,7 @@ def infer_config(shapes: Shapes) -> NetworkConfig:
     while f"enc{levels + 1}.body.conv1.weight" in shapes:
         levels += 1
     if levels < 2:
-        raise FtError("not a checkpoint of the original generator: it has no levels enc1.body, enc2.body, ...")
+        raise FtError(f"enc{levels + 1}.body.conv1.weight is missing")
     widths = [_shape(shapes, f"enc{i}.body.conv1.weight", 4)[0] for i in range(1, levels + 1)]
     scales = _count(shapes, r"positional_embedding\.extract(\d+)\.norm\.weight")
     spectral, features = _shape(shapes, "enc1.body.norm.weight", 3)[::2]
@@ -61,7 +63,9 @@ def infer_config(shapes: Shapes) -> NetworkConfig:
     latent_layers = _count(shapes, rf"enc{levels}_transformer\.(\d+)\.norm1\.norm\.weight")
     latent = f"enc{levels}_transformer.0"
     maps = [_shape(shapes, f"enc{i}_transformer.norm1.weight", 3)[0] for i in range(1, levels)]
-    heads = [_heads(shapes, f"enc{i}_transformer", features // 2 ** (i - 1)) for i in range(1, levels)]
+    heads = [
+        _heads(shapes, f"enc{i}_transformer.attn.embedding.freqs", features // 2 ** (i - 1)) for i in range(1, levels)
+    ]
     is_complex = spectral != 2
     return NetworkConfig(
         audio_channels=spectral // 2 if is_complex else spectral,
@@ -69,7 +73,7 @@ def infer_config(shapes: Shapes) -> NetworkConfig:
         channels=widths[0],
         multipliers=tuple(_ratio(w, widths[0], f"enc{i}.body") for i, w in enumerate(widths, 1)),
         attention_maps=tuple(maps),
-        heads=(*heads, _heads(shapes, latent, widths[-1]) if latent_layers else 1),
+        heads=(*heads, _heads(shapes, f"{latent}.attn.embedding.freqs", widths[-1]) if latent_layers else 1),
         expansion=_shape(shapes, "enc1_transformer.conv3.weight_pw", 3)[1],
         latent_layers=latent_layers,
         latent_expansion=_ratio(_shape(shapes, f"{latent}.conv3.weight", 4)[0], widths[-1], latent)
@@ -84,29 +88,162 @@ def infer_config(shapes: Shapes) -> NetworkConfig:
     )
 
 
-def check_shapes(found: Shapes, expected: Shapes) -> None:
-    """Raise FtError saying what is missing, extra or of another shape, the first of each by name."""
-    problems = [
-        _sample("missing", expected.keys() - found.keys()),
-        _sample("unknown", found.keys() - expected.keys()),
-        _sample(
-            "of another shape",
-            (k for k in found.keys() & expected.keys() if tuple(found[k]) != tuple(expected[k])),
+def infer_v1(shapes: Shapes) -> EarlyConfig:
+    """The config of a V1 network; see `infer_generator`."""
+    maps, widths = _early_levels(shapes)
+    (features,) = _shape(shapes, "enc0_transformer.norm1.norm.weight", 1)
+    hidden = _shape(shapes, "enc0_transformer.conv1.weight_pw", 3)[1]
+    return EarlyConfig(
+        kind="v1",
+        audio_channels=_shape(shapes, "out", 2)[0],
+        features=features,
+        channels=widths[0],
+        multipliers=tuple(_ratio(w, widths[0], f"enc{i}") for i, w in enumerate(widths, 1)),
+        attention_maps=maps,
+        heads=_early_heads(shapes, "attn.rotary_embedding.freqs", features, len(maps)),
+        expansion=_ratio(hidden, features, "enc0_transformer.conv1"),
+    )
+
+
+def infer_v2b(shapes: Shapes) -> EarlyConfig:
+    """The config of a V2b network; see `infer_generator`."""
+    maps, widths = _early_levels(shapes)
+    features = _shape(shapes, "enc0_transformer.norm1.weight", 3)[-1]
+    hidden = _shape(shapes, "enc0_transformer.conv1.weight", 4)[0]
+    return EarlyConfig(
+        kind="v2b",
+        audio_channels=_shape(shapes, "out", 2)[0],
+        features=features,
+        channels=widths[0],
+        multipliers=tuple(_ratio(w, widths[0], f"enc{i}") for i, w in enumerate(widths, 1)),
+        attention_maps=maps,
+        heads=_early_heads(shapes, "attn.embedding.freqs", features, len(maps)),
+        expansion=_ratio(hidden, maps[0], "enc0_transformer.conv1"),
+        embedding_scales=_count(shapes, r"positional_embedding\.extract(\d+)\.norm\.weight"),
+        dense_levels=_count(shapes, r"enc(\d+)\.body\.conv1\.weight_pw"),
+    )
+
+
+FAMILIES = {
+    "v1": Family(
+        title="V1",
+        marks=re.compile(r"(enc|dec)\d+\.body\.0\."),
+        unused=re.compile(r"\.freqs$|^dec\d+_transformer\.norm3\."),  # the norm that V1's code forgot to use
+        infer=infer_v1,
+        places=(
+            (r"entry", "enc0_transformer"),
+            (r"encoder\.(\d+)\.transformer", "enc{down}_transformer"),
+            (r"encoder\.(\d+)\.frame\.body", "enc{down}.body.0"),
+            (r"decoder\.(\d+)\.transformer\.norm3", "dec{up}_transformer.norm2"),
+            (r"decoder\.(\d+)\.transformer", "dec{up}_transformer"),
+            (r"decoder\.(\d+)\.frame\.body", "dec{up}.body.0"),
+            (r"out\.weight_dw", "out"),
         ),
-    ]
-    if any(problems):
-        raise FtError("the parameters do not fit together: " + "; ".join(p for p in problems if p))
+        parts=((r"\.o_proj\.", ".out_proj."),),
+    ),
+    "v2b": Family(
+        title="V2b",
+        marks=re.compile(r"enc0_transformer\.|(enc|dec)\d+_transformer\.conv1\.weight$"),
+        unused=re.compile(r"\.(pe|freqs)$"),
+        infer=infer_v2b,
+        places=(
+            *((pattern.removeprefix(r"encoder\."), place) for pattern, place in EMBEDDING),
+            (r"entry", "enc0_transformer"),
+            (r"encoder\.(\d+)\.transformer", "enc{down}_transformer"),
+            (r"encoder\.(\d+)\.frame", "enc{down}"),
+            (r"decoder\.(\d+)\.transformer", "dec{up}_transformer"),
+            (r"decoder\.(\d+)\.frame", "dec{up}"),
+            (r"out\.weight_dw", "out"),
+        ),
+    ),
+    "gen": Family(
+        title="generator (AsymUNetMCT)",
+        marks=re.compile(r"(enc|dec)\d+_transformer\.|(enc|dec)\d+\.body\."),
+        unused=re.compile(r"\.(pe|freqs)$"),
+        infer=infer_generator,
+        places=(
+            *EMBEDDING,
+            (r"encoder\.latent\.(\d+)", "enc{last}_transformer.{number}"),
+            (r"encoder\.levels\.(\d+)\.transformer", "enc{down}_transformer"),
+            (r"encoder\.levels\.(\d+)\.frame", "enc{down}"),
+            (r"decoder\.(\d+)\.transformer", "dec{up}_transformer"),
+            (r"decoder\.(\d+)\.frame", "dec{up}"),
+        ),
+        parts=((r"\.(gate\d)\.mix\.", r".\1.0."), (r"\.(gate\d)\.weigh\.", r".\1.2.")),
+    ),
+}
+"""By kind, the ones that are hardest to mistake first."""
 
 
-def _sample(what: str, names: Iterable[str]) -> str:
+def recognise(shapes: Shapes) -> str | None:
+    """The kind of network whose names these are, or None."""
+    return next((kind for kind, family in FAMILIES.items() if any(map(family.marks.search, shapes))), None)
+
+
+def original_name(name: str, family: Family, last: int) -> str:
+    """What the original calls the parameter that is `name` here.
+
+    The original counts levels from 1 to `last`, also upwards through the decoder; our lists count from 0,
+    the decoder's from the deepest level.
+    """
+    for pattern, place in family.places:
+        if match := re.match(rf"{pattern}(?=\.|$)", name):
+            number = int(match[1]) if match.groups() else 0
+            name = place.format(number=number, down=number + 1, up=last - 1 - number, last=last) + name[match.end() :]
+            break
+    for pattern, replacement in family.parts:
+        name = re.sub(pattern, replacement, name)
+    return name
+
+
+def build(state: Mapping[str, Tensor], kind: str) -> SpectralNetwork:
+    """Our network with the parameters of an original state dict, in eval mode. Raises FtError."""
+    import torch
+
+    from ftcore.nn.families import build as build_network
+
+    family = FAMILIES[kind]
+    try:
+        config = family.infer({name: tensor.shape for name, tensor in state.items()})
+    except FtError as error:
+        raise FtError(f"not a checkpoint of the original {family.title}: {error}") from None
+    with torch.device("meta"):
+        network = build_network(config)
+    last = config.levels - 1 if isinstance(config, EarlyConfig) else config.levels
+    expected = network.state_dict()
+    names = {original_name(ours, family, last): ours for ours in expected}
+    found = {name: tensor for name, tensor in state.items() if name in names or not family.unused.search(name)}
+    check_shapes({k: v.shape for k, v in found.items()}, {k: expected[ours].shape for k, ours in names.items()})
+    for name, tensor in found.items():
+        if not tensor.isfinite().all():
+            raise FtError(f"the weights hold NaN or infinite values ({name})")
+    ours = {ours: found[name].detach().to(torch.float32, copy=True) for name, ours in names.items()}
+    network.load_state_dict(ours, assign=True)
+    return network.eval()
+
+
+def check_shapes(found: Shapes, expected: Shapes) -> None:
+    """Raise FtError saying what is missing, unknown or of another shape, the first of each by name."""
+    wrong = {
+        "missing": expected.keys() - found.keys(),
+        "unknown": found.keys() - expected.keys(),
+        "of another shape": {k for k in found.keys() & expected.keys() if tuple(found[k]) != tuple(expected[k])},
+    }
+    if any(wrong.values()):
+        problems = (f"{len(names)} {what} ({sample(names)})" for what, names in wrong.items() if names)
+        raise FtError(f"the parameters do not fit together: {'; '.join(problems)}")
+
+
+def sample(names: Iterable[str]) -> str:
+    """The first few of some names."""
     ordered = sorted(names)
-    return f"{len(ordered)} {what} ({', '.join(ordered[:3])}{', ...' if len(ordered) > 3 else ''})" if ordered else ""
+    return ", ".join(ordered[:3]) + (", ..." if len(ordered) > 3 else "")
 
 
 def _shape(shapes: Shapes, name: str, rank: int) -> Sequence[int]:
     shape = shapes.get(name)
     if shape is None:
-        raise FtError(f"not a checkpoint of the original generator: {name} is missing")
+        raise FtError(f"{name} is missing")
     if len(shape) != rank or min(shape) < 1:
         raise FtError(f"{name} has the impossible shape {list(shape)}")
     return shape
@@ -122,28 +259,29 @@ def _ratio(width: int, base: int, where: str) -> int:
     return width // base
 
 
-def _heads(shapes: Shapes, block: str, width: int) -> int:
+def _heads(shapes: Shapes, table: str, width: int) -> int:
     """Heads of an attention over `width`: its rotary table holds half a head's size (none for size 1)."""
-    name = f"{block}.attn.embedding.freqs"
-    shape = shapes.get(name)
+    shape = shapes.get(table)
     if shape is None or len(shape) != 1:
-        raise FtError(f"not a checkpoint of the original generator: {name} is missing, so its heads are unknown")
+        raise FtError(f"{table} is missing, so its heads are unknown")
     return width // max(2 * shape[0], 1)
 
 
-def build_generator(state: dict[str, Tensor]) -> Generator:
-    """Our generator with the parameters of an original state dict, in eval mode. Raises FtError."""
-    import torch
+def _early_levels(shapes: Shapes) -> tuple[tuple[int, ...], list[int]]:
+    """Attention maps of levels 0, 1, ... and widths of levels 1, 2, ... of V1 or V2b."""
+    maps: list[int] = []
+    widths: list[int] = []
+    while (name := f"enc{len(maps)}_transformer.embed.weight") in shapes or len(maps) < 3:
+        shape = _shape(shapes, name, 4)
+        maps.append(shape[0])
+        widths.append(shape[1])
+    return tuple(maps), widths[1:]
 
-    from ftcore.nn.network import Generator
 
-    config = infer_config({name: tensor.shape for name, tensor in state.items()})
-    ours = {our_name(name, config.levels): t for name, t in state.items() if not TABLES.search(name)}
-    with torch.device("meta"):
-        network = Generator(config)
-    check_shapes({k: v.shape for k, v in ours.items()}, {k: v.shape for k, v in network.state_dict().items()})
-    for name, tensor in ours.items():
-        if not tensor.isfinite().all():
-            raise FtError(f"the weights hold NaN or infinite values ({name})")
-    network.load_state_dict(ours, assign=True)
-    return network.eval()
+def _early_heads(shapes: Shapes, table: str, features: int, levels: int) -> int:
+    """Heads of V1 or V2b, the same on every level."""
+    widths = [features >> max(i - 1, 0) for i in range(levels)]
+    heads = {_heads(shapes, f"enc{i}_transformer.{table}", width) for i, width in enumerate(widths)}
+    if len(heads) > 1:
+        raise FtError(f"attention heads differ between levels ({', '.join(map(str, sorted(heads)))})")
+    return heads.pop()

@@ -27,7 +27,7 @@ from ftcore.nn.transformer import (
     FrameTransformerDecoder,
     FrameTransformerEncoder,
 )
-from snapshots.original import TABLES, our_name
+from snapshots.original import FAMILIES, original_name
 from tests.vectors import REFERENCE, relative_error
 
 MODULES: dict[str, Any] = json.loads((REFERENCE / "modules.json").read_text())
@@ -84,11 +84,12 @@ ARGUMENTS = {"mem": "memory", "prev_qk": "prev_scores", "skip": "skip", "skip_qk
 ARGUMENTS |= {"prev_qk1": "self_scores", "prev_qk2": "cross_scores"}
 
 
-def module_name(name: str, module: str) -> str:
-    """A recorded parameter's name within our module."""
-    if module == "convolutional_embedding":
-        return our_name(f"positional_embedding.{name}", 9).removeprefix("encoder.embedding.")
-    return our_name(f".{name}", 9).removeprefix(".")
+def recorded_name(name: str, module: str) -> str:
+    """What the recording calls a parameter of our module."""
+    place, original = (
+        ("encoder.embedding.", "positional_embedding.") if module == "convolutional_embedding" else (".", ".")
+    )
+    return original_name(place + name, FAMILIES["gen"], last=9).removeprefix(original)
 
 
 def test_every_recorded_module_is_built() -> None:
@@ -101,12 +102,10 @@ def test_module_reproduces_its_recording(name: str) -> None:
     with np.load(REFERENCE / f"{name}.npz") as file:
         arrays = {key: torch.from_numpy(file[key]) for key in file}
     module = BUILD[name](MODULES[name]["config"])
-    state = {
-        module_name(k.removeprefix("param."), name): v
-        for k, v in arrays.items()
-        if k.startswith("param.") and not TABLES.search(k)
-    }
-    module.load_state_dict(state)
+    names = {recorded_name(ours, name): ours for ours in module.state_dict()}
+    recorded = {k.removeprefix("param."): v for k, v in arrays.items() if k.startswith("param.")}
+    assert all(k in names or k.endswith(("freqs", "pe")) for k in recorded)
+    module.load_state_dict({ours: recorded[k] for k, ours in names.items()})
     inputs = {k.removeprefix("in."): v for k, v in arrays.items() if k.startswith("in.")}
     x = inputs.pop("x")
     with torch.no_grad():

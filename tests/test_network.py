@@ -12,8 +12,8 @@ import torch
 import snapshots
 from ftcore.config import NetworkConfig
 from ftcore.errors import FtError
-from ftcore.nn.functional import complex_product, compress, fold_bins, unfold_bins
-from ftcore.nn.network import Discriminator, Generator, window_rms
+from ftcore.nn.functional import complex_product, compress, fold_bins, unfold_bins, window_rms
+from ftcore.nn.network import Discriminator, Generator
 from tests import conftest
 from tests.vectors import REFERENCE, fill, filled_input, filled_state, relative_error
 

@@ -27,11 +27,11 @@ class TorchModel:
 
     def __init__(self, path: Path, signal: SignalConfig) -> None:
         self.network = snapshots.load_network(path)
-        self.info = ModelInfo(network=self.network.config, signal=signal)  # type: ignore[arg-type]
+        self.info = ModelInfo(network=self.network.config, signal=signal)
 
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         with torch.no_grad():
-            y: npt.NDArray[np.float32] = self.network.estimate(torch.from_numpy(x)).numpy()  # type: ignore[operator]
+            y: npt.NDArray[np.float32] = self.network.estimate(torch.from_numpy(x)).numpy()
         return y
 
 

@@ -147,8 +147,13 @@ def starting(stage: Stage, init: Path | None, resume: bool) -> Checkpoint | None
     if resume:
         raise UsageError("--resume goes on with the run's own weights; leave out --init")
     from ftcore import checkpoint
+    from ftcore.nn.network import Generator
 
     found = checkpoint.load(init)
+    if not isinstance(found.network, Generator):
+        raise UsageError(
+            f"{init}: V1 and V2b are kept to separate with, not to train; training starts from a generator"
+        )
     if found.provenance.get("stage") == "pretrain" and stage != "pretrain":
         found.network.reset_output()
     return found

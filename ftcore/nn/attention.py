@@ -6,6 +6,7 @@ Axes: B batch, C channels, F features, T frames, H heads.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 from torch import Tensor, nn
 
@@ -13,24 +14,31 @@ from ftcore.nn.functional import attend
 from ftcore.nn.layers import MultichannelLinear
 
 
+def mixed_projection(channels: int, features: int) -> nn.Module:
+    """A linear map per channel, then a 1 x 3 convolution over all channels."""
+    return nn.Sequential(
+        MultichannelLinear(channels, channels, features, features),
+        nn.Conv2d(channels, channels, (1, 3), padding=(0, 1)),
+    )
+
+
 class MultichannelMultiheadAttention(nn.Module):
     """Frames attend to frames, in every channel on its own; features are split into heads.
 
-    Queries, keys and values pass a linear map per channel and a 1 x k convolution over all channels.
+    `projection` makes the map of queries, keys and values for (channels, features).
     """
 
-    def __init__(self, channels: int, heads: int, features: int, kernel_size: int = 3) -> None:
+    def __init__(
+        self,
+        channels: int,
+        heads: int,
+        features: int,
+        projection: Callable[[int, int], nn.Module] = mixed_projection,
+    ) -> None:
         super().__init__()
         self.heads = heads
         self.scale = 1.0 / math.sqrt(features)
-
-        def projection() -> nn.Sequential:
-            return nn.Sequential(
-                MultichannelLinear(channels, channels, features, features),
-                nn.Conv2d(channels, channels, (1, kernel_size), padding=(0, kernel_size // 2)),
-            )
-
-        self.q_proj, self.k_proj, self.v_proj = projection(), projection(), projection()
+        self.q_proj, self.k_proj, self.v_proj = (projection(channels, features) for _ in range(3))
         self.o_proj = MultichannelLinear(channels, channels, features, features)
 
     def forward(

@@ -94,3 +94,14 @@ def compress(x: Tensor, exponent: float, is_complex: bool) -> Tensor:
         real, imaginary = power.chunk(2, dim=1)
         power = torch.cat((real + imaginary, real + imaginary), dim=1)
     return x * (power + 1e-6) ** ((exponent - 1.0) / 2.0)
+
+
+def window_rms(x: Tensor) -> Tensor:
+    """Root mean square of each window: [B, C, F, T] -> [B, 1, 1, 1], at least 1e-4 (silence stays silent).
+
+    Frames that are zero throughout do not count, so padding a window leaves its level as it is.
+    """
+    power = x.square().sum(dim=(1, 2))  # [B, T]
+    frames = (power > 0).sum(dim=1).clamp_min(1)
+    mean = power.sum(dim=1) / (frames * x.shape[1] * x.shape[2])
+    return mean.sqrt().clamp_min(1e-4)[:, None, None, None]

@@ -6,6 +6,7 @@ Axes: B batch, C channels, F features, T frames; every tensor is [B, C, F, T] un
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -72,6 +73,19 @@ class MultichannelLayerNorm(nn.Module):
         return (y * self.weight + self.bias).transpose(2, 3)
 
 
+class SharedLayerNorm(nn.Module):
+    """LayerNorm over F for each channel and frame, with one affine map for all channels."""
+
+    def __init__(self, channels: int, features: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(features)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, F, T] -> [B, C, F, T]."""
+        y: Tensor = self.norm(x.transpose(2, 3))
+        return y.transpose(2, 3)
+
+
 class ChannelNorm(nn.Module):
     """LayerNorm over C for each feature and frame."""
 
@@ -100,7 +114,11 @@ class FrameConv(nn.Module):
 
 
 class ResBlock(nn.Module):
-    """Pre-norm residual block; the second convolution carries the stride (features, frames)."""
+    """Pre-norm residual block; the second convolution carries the stride (features, frames).
+
+    `norm` makes the norm for (channels, features). `dense` replaces the convolutions by linear maps over
+    the features, the second of which narrows them by the stride.
+    """
 
     def __init__(
         self,
@@ -111,12 +129,20 @@ class ResBlock(nn.Module):
         kernel_size: int = 3,
         stride: tuple[int, int] = (1, 1),
         dropout: float = 0.0,
+        norm: Callable[[int, int], nn.Module] = MultichannelLayerNorm,
+        dense: bool = False,
     ) -> None:
         super().__init__()
         pad = kernel_size // 2
-        self.norm = MultichannelLayerNorm(in_channels, features)
-        self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size, padding=pad, bias=False)
-        self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size, stride, padding=pad, bias=False)
+        self.norm = norm(in_channels, features)
+        self.conv1: nn.Module
+        self.conv2: nn.Module
+        if dense:
+            self.conv1 = MultichannelLinear(in_channels, out_channels, features, features)
+            self.conv2 = MultichannelLinear(out_channels, out_channels, features, features // stride[0])
+        else:
+            self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size, padding=pad, bias=False)
+            self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size, stride, padding=pad, bias=False)
         self.drop = nn.Dropout2d(dropout)
         changes = in_channels != out_channels or stride != (1, 1)
         self.identity = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if changes else nn.Identity()
@@ -131,11 +157,18 @@ class FrameEncoder(nn.Module):
     """Halves the features (unless told not to) and keeps every frame."""
 
     def __init__(
-        self, in_channels: int, out_channels: int, features: int, *, downsample: bool = True, dropout: float = 0.0
+        self,
+        in_channels: int,
+        out_channels: int,
+        features: int,
+        *,
+        downsample: bool = True,
+        dropout: float = 0.0,
+        block: Callable[..., ResBlock] = ResBlock,
     ) -> None:
         super().__init__()
         stride = (2, 1) if downsample else (1, 1)
-        self.body = ResBlock(in_channels, out_channels, features, stride=stride, dropout=dropout)
+        self.body = block(in_channels, out_channels, features, stride=stride, dropout=dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, F, T] -> [B, Cout, F/2 or F, T]."""
@@ -146,10 +179,18 @@ class FrameEncoder(nn.Module):
 class FrameDecoder(nn.Module):
     """Doubles the features, joins the skip connection and mixes both with one residual block."""
 
-    def __init__(self, in_channels: int, out_channels: int, features: int, *, dropout: float = 0.0) -> None:
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        features: int,
+        *,
+        dropout: float = 0.0,
+        block: Callable[..., ResBlock] = ResBlock,
+    ) -> None:
         super().__init__()
         self.features = features
-        self.body = ResBlock(in_channels, out_channels, features, dropout=dropout)
+        self.body = block(in_channels, out_channels, features, dropout=dropout)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """x [B, C, F/2, T], skip [B, S, F, T] with C + S = Cin -> [B, Cout, F, T]."""

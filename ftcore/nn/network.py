@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from ftcore.config import NetworkConfig
-from ftcore.nn.functional import complex_product, compress, fold_bins, table_dtype, unfold_bins
+from ftcore.nn.functional import compress, fold_bins, table_dtype, unfold_bins, window_rms
 from ftcore.nn.layers import ConvolutionalEmbedding, FrameDecoder, FrameEncoder
+from ftcore.nn.spectral import SpectralNetwork
 from ftcore.nn.transformer import (
     ConvolutionalTransformerEncoder,
     FrameTransformerDecoder,
@@ -165,8 +166,10 @@ class DecoderLevel(nn.Module):
         return decoded.x, RunningScores((decoded.self_scores, decoded.cross_scores))
 
 
-class Generator(nn.Module):
+class Generator(SpectralNetwork):
     """AsymUNetMCT: from the spectrogram of a mixture to that of its instrumental."""
+
+    config: NetworkConfig
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
@@ -207,23 +210,6 @@ class Generator(nn.Module):
         for level, memory in zip(self.decoder, reversed(memories), strict=True):
             x, running = level(x, memory, running)
         return unfold_bins(self.out(x), self.config.fold)
-
-    def estimate(self, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-        """The instrumental of x [B, C, F, T] on x's scale, same shape and dtype (whatever the weights').
-
-        forward: what computes the raw output in place of this module, where it is wrapped (compiled,
-        distributed). `mapping`: the spectrogram itself, 2*sigmoid(y) - 1; `complex_mask`: the complex product y*x;
-        `magnitude_mask`: the mask sigmoid(y), to be multiplied with the mixture's spectrogram.
-        """
-        y = (forward or self)(x).to(x.dtype)
-        match self.config.output:
-            case "mapping":
-                y = 2.0 * y.sigmoid() - 1.0
-                return y * window_rms(x) if self.config.normalisation == "window_rms" else y
-            case "complex_mask":
-                return complex_product(y, x)
-            case "magnitude_mask":
-                return y.sigmoid()
 
     def reconstruct(self, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Pretraining's reading of the output: the whole spectrogram of x [B, C, F, T], some frames of which
@@ -270,14 +256,3 @@ class Discriminator(nn.Module):
 def encoder_widths(config: NetworkConfig) -> list[int]:
     """Channels that leave each encoder level, attention maps included."""
     return [config.level_channels(i) + m for i, m in enumerate((*config.attention_maps, 0))]
-
-
-def window_rms(x: Tensor) -> Tensor:
-    """Root mean square of each window: [B, C, F, T] -> [B, 1, 1, 1], at least 1e-4 (silence stays silent).
-
-    Frames that are zero throughout do not count, so padding a window leaves its level as it is.
-    """
-    power = x.square().sum(dim=(1, 2))  # [B, T]
-    frames = (power > 0).sum(dim=1).clamp_min(1)
-    mean = power.sum(dim=1) / (frames * x.shape[1] * x.shape[2])
-    return mean.sqrt().clamp_min(1e-4)[:, None, None, None]

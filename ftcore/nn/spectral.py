@@ -1,14 +1,40 @@
-"""STFT of waves as the network sees them (torch); `ftcore.stft` is its twin without torch."""
+"""From waves to what networks see, and from what they say to instrumentals (torch).
+
+`ftcore.stft` and `ftcore.pipeline` are the twins without torch.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from ftcore.config import SignalConfig
-from ftcore.nn.network import Generator
+from ftcore.config import SignalConfig, SpectralConfig
+from ftcore.nn.functional import complex_product, window_rms
+
+
+class SpectralNetwork(nn.Module):
+    """A network from the spectrogram of a mixture to that of its instrumental, of whatever family."""
+
+    config: SpectralConfig
+
+    def estimate(self, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+        """The instrumental of x [B, C, F, T] on x's scale, same shape and dtype (whatever the weights').
+
+        forward: what computes the raw output in place of this module, where it is wrapped (compiled,
+        distributed). `mapping`: the spectrogram itself, 2*sigmoid(y) - 1; `complex_mask`: the complex product y*x;
+        `magnitude_mask`: the mask sigmoid(y), to be multiplied with the mixture's spectrogram.
+        """
+        y = (forward or self)(x).to(x.dtype)
+        match self.config.output:
+            case "mapping":
+                y = 2.0 * y.sigmoid() - 1.0
+                return y * window_rms(x) if self.config.normalisation == "window_rms" else y
+            case "complex_mask":
+                return complex_product(y, x)
+            case "magnitude_mask":
+                return y.sigmoid()
 
 
 def spectrogram(wave: Tensor, signal: SignalConfig) -> Tensor:
@@ -46,10 +72,10 @@ def heard(network_is_complex: bool, x: Tensor) -> Tensor:
     return (real.square() + imaginary.square()).sqrt()
 
 
-def instrumental(network: Generator, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
+def instrumental(network: SpectralNetwork, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
     """The network's instrumental of a complex spectrogram [B, 2 * audio channels, F, T], same shape.
 
-    Magnitude models give a mask, which keeps the mixture's phase. `forward`: see `Generator.estimate`.
+    Magnitude models give a mask, which keeps the mixture's phase. `forward`: see `SpectralNetwork.estimate`.
     """
     estimate = network.estimate(heard(network.config.is_complex, x), forward)
     return estimate if network.config.is_complex else torch.cat((estimate, estimate), dim=1) * x

@@ -48,7 +48,7 @@ class RunState:
     """Time spent so far, over all pieces of the run."""
 
     @classmethod
-    def fresh(cls, config: TrainConfig, device: torch.device | None = None, start: Generator | None = None) -> RunState:
+    def fresh(cls, config: TrainConfig, device: torch.device | None = None, start: nn.Module | None = None) -> RunState:
         """A run that has not begun, from the weights of `start` where it is given; sets torch's global seed."""
         torch.manual_seed(config.seed)
         generator = Generator(config.network)
