@@ -60,21 +60,22 @@ def whole_command(song: Path, minutes: float, model: str, folder: Path) -> dict[
         while left > 0:
             file.write(audio[:left])
             left -= min(left, len(audio))
-    command = [sys.executable, "-m", "ftcli", "separate", str(path), "-m", model, "-o", str(folder / "out"), "-q"]
+    row = measured("separate", str(path), "-m", model, "-o", str(folder / "out"), "-q")
+    for made in (path, *(folder / "out").iterdir()):
+        made.unlink()
+    return {"minutes": minutes, "real_time_factor": round(row["seconds"] / (60 * minutes), 4), **row}
+
+
+def measured(*arguments: str, **environment: str) -> dict[str, float]:
+    """Run `ft` in a process of its own: wall seconds, and the peak memory that the operating system saw."""
+    command = [sys.executable, "-m", "ftcli", *arguments]
     start = time.monotonic()
-    pid = os.posix_spawn(command[0], command, os.environ)
+    pid = os.posix_spawn(command[0], command, os.environ | environment)
     _, status, usage = os.wait4(pid, 0)
     seconds = time.monotonic() - start
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    for made in (path, *(folder / "out").iterdir()):
-        made.unlink()
-    return {
-        "minutes": minutes,
-        "seconds": round(seconds, 1),
-        "real_time_factor": round(seconds / (60 * minutes), 4),
-        "peak_memory_mb": round(peak_bytes(usage) / 1e6, 1),
-    }
+    return {"seconds": round(seconds, 1), "peak_memory_mb": round(peak_bytes(usage) / 1e6, 1)}
 
 
 def peak_bytes(usage: resource.struct_rusage) -> int:

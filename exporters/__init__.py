@@ -20,10 +20,16 @@ class Parity:
     frames: int
     error: float
     """Largest difference to a float64 run of the original, over that run's largest magnitude."""
-    original_error: float
-    """The same for the original in float32: what rounding alone does."""
     snr_db: float
     """Power of the float64 run over that of the difference, in dB."""
+    original_snr_db: float
+    """The same for the original in float32: what rounding alone does."""
+
+    def __str__(self) -> str:
+        return (
+            f"batch {self.batch}, {self.frames} frames: largest error {self.error:.1e} of the peak, "
+            f"{self.snr_db:.0f} dB SNR against float64 (torch in float32: {self.original_snr_db:.0f} dB)"
+        )
 
 
 class Exporter(Protocol):

@@ -22,6 +22,7 @@ SUMMARIES = {
     "fgan": "Train, stage 3: against a discriminator that looks for vocals.",
     "evaluate": "Score a model on songs whose stems are known.",
     "export": "Export a trained checkpoint for separation.",
+    "snapshots": "The original author's published checkpoints, and using them.",
     "models": "The models that can be used by name.",
     "plugins": "What installed packages add to ft.",
     "doctor": "Check the installation; say what is missing and how to get it.",

@@ -41,6 +41,16 @@ def write_bytes(path: Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and its parents. Raises FtError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FtError(f"{folder}: cannot make this folder ({error.strerror})") from None
+    if not os.access(folder, os.W_OK):
+        raise FtError(f"{folder}: this folder cannot be written")
+
+
 def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)

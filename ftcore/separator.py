@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ftcore import audio
-from ftcore.atomic import replacing
+from ftcore.atomic import make_folder, replacing
 from ftcore.audio import BitDepth, Block, Format
 from ftcore.errors import FtError, UsageError
 from ftcore.pipeline import Windowing, separate_blocks, song_peak
@@ -59,7 +58,7 @@ class Separator:
         batch: int = 1,
     ) -> None:
         if isinstance(model, (str, Path)):
-            from snapshots.manifest import find_model
+            from snapshots.registry import find_model
 
             model = OnnxModel(find_model(str(model)), device)
         self.model: Model = model
@@ -165,13 +164,3 @@ class Separator:
 def output_paths(path: Path, out: Path, stems: Iterable[Stem], file_format: str) -> dict[Stem, Path]:
     """Where the stems of a file go."""
     return {stem: out / f"{path.stem}_{stem}.{file_format}" for stem in stems}
-
-
-def make_folder(folder: Path) -> None:
-    """Make a folder and its parents. Raises FtError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FtError(f"{folder}: cannot make this folder ({error.strerror})") from None
-    if not os.access(folder, os.W_OK):
-        raise FtError(f"{folder}: this folder cannot be written")

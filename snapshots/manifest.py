@@ -1,4 +1,4 @@
-"""What is known of each model by name, without opening it."""
+"""What is known of a model without opening it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftcore import plugins
 from ftcore.errors import FtError
 
 
@@ -22,14 +21,14 @@ class Manifest:
     summary: str
     """One line: what it is good for."""
     licence: str
-    """SPDX identifier of the weights' licence."""
+    """SPDX identifier of the weights' licence, or what is known of it."""
     card: Path | None = None
     """The model card: data, command, seed, scores, cost, limits."""
 
     def checked_path(self) -> Path:
         """The file, its hash verified. Raises FtError showing both hashes when it differs."""
         try:
-            actual = hashlib.sha256(self.path.read_bytes()).hexdigest()
+            actual = sha256(self.path)
         except OSError as error:
             raise FtError(f"model {self.name}: {self.path} cannot be read ({error.strerror})") from None
         if actual != self.sha256:
@@ -37,29 +36,7 @@ class Manifest:
         return self.path
 
 
-def known_models() -> tuple[dict[str, Manifest], list[FtError]]:
-    """Every installed model by name, and what is wrong with those that cannot be loaded."""
-    models: dict[str, Manifest] = {}
-    broken: list[FtError] = []
-    for name, entry in plugins.discover("ft.models").items():
-        try:
-            manifest = plugins.load(entry)
-            if not isinstance(manifest, Manifest):
-                raise FtError(f"plugin {name!r} of {plugins.package(entry)} is no model manifest")
-            models[name] = manifest
-        except FtError as error:
-            broken.append(error)
-    return models, broken
-
-
-def find_model(name: str) -> Path:
-    """The exported file for a model's name or path. Raises FtError when there is none."""
-    path = Path(name)
-    models, _ = known_models()
-    if name in models:
-        return models[name].checked_path()
-    if path.suffix in (".safetensors", ".pth", ".ckpt"):
-        raise FtError(f"{name}: a checkpoint; export it first: ft export onnx {name} -o {path.with_suffix('.onnx')}")
-    if path.is_file():
-        return path
-    raise FtError(f"no model {name!r}: known are {', '.join(models) or 'none'}, or give the path of an .onnx file")
+def sha256(path: Path) -> str:
+    """Hash of a file, in lower-case hex. Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

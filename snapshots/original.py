@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from ftcore.config import EarlyConfig, NetworkConfig
+from ftcore.config import EarlyConfig, NetworkConfig, SpectralConfig
 from ftcore.errors import FtError
 
 if TYPE_CHECKING:
@@ -196,30 +196,55 @@ def original_name(name: str, family: Family, last: int) -> str:
     return name
 
 
-def build(state: Mapping[str, Tensor], kind: str) -> SpectralNetwork:
-    """Our network with the parameters of an original state dict, in eval mode. Raises FtError."""
+def blank(config: NetworkConfig | EarlyConfig) -> tuple[SpectralNetwork, dict[str, str]]:
+    """Our network without weights, and our name of each of its parameters by the original's."""
     import torch
 
     from ftcore.nn.families import build as build_network
+
+    with torch.device("meta"):
+        network = build_network(config)
+    family = FAMILIES[kind_of(config)]
+    last = config.levels - 1 if isinstance(config, EarlyConfig) else config.levels
+    return network, {original_name(ours, family, last): ours for ours in network.state_dict()}
+
+
+def kind_of(config: SpectralConfig) -> str:
+    """The key in FAMILIES of a network's config."""
+    return config.kind if isinstance(config, EarlyConfig) else "gen"
+
+
+def expected_shapes(config: NetworkConfig | EarlyConfig) -> Shapes:
+    """Names and shapes of a checkpoint of the original, but for the tables that it carries along. Needs torch."""
+    network, names = blank(config)
+    state = network.state_dict()
+    return {name: state[ours].shape for name, ours in names.items()}
+
+
+def build(state: Mapping[str, Tensor], kind: str) -> SpectralNetwork:
+    """Our network with the parameters of an original state dict, in eval mode. Raises FtError."""
+    import torch
 
     family = FAMILIES[kind]
     try:
         config = family.infer({name: tensor.shape for name, tensor in state.items()})
     except FtError as error:
         raise FtError(f"not a checkpoint of the original {family.title}: {error}") from None
-    with torch.device("meta"):
-        network = build_network(config)
-    last = config.levels - 1 if isinstance(config, EarlyConfig) else config.levels
-    expected = network.state_dict()
-    names = {original_name(ours, family, last): ours for ours in expected}
+    network, names = blank(config)
+    expected = expected_shapes(config)
     found = {name: tensor for name, tensor in state.items() if name in names or not family.unused.search(name)}
-    check_shapes({k: v.shape for k, v in found.items()}, {k: expected[ours].shape for k, ours in names.items()})
-    for name, tensor in found.items():
-        if not tensor.isfinite().all():
-            raise FtError(f"the weights hold NaN or infinite values ({name})")
+    check_shapes({name: tensor.shape for name, tensor in found.items()}, expected)
+    check_finite(found)
     ours = {ours: found[name].detach().to(torch.float32, copy=True) for name, ours in names.items()}
     network.load_state_dict(ours, assign=True)
     return network.eval()
+
+
+def check_finite(state: Mapping[str, Tensor]) -> None:
+    """Raise FtError naming the first tensor that holds NaN or infinite values."""
+    for name, tensor in state.items():
+        if not tensor.isfinite().all():
+            raise FtError(f"the weights hold NaN or infinite values ({name})")
 
 
 def check_shapes(found: Shapes, expected: Shapes) -> None:

@@ -51,6 +51,12 @@ def untrained(config: NetworkConfig, path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _no_models_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests see none of what this machine's user has imported."""
+    monkeypatch.setenv("FT_CACHE_DIR", str(tmp_path / "cache"))
+
+
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
     """A folder that all processes of this test run share: what is slow to make is made once, under a lock."""

@@ -73,9 +73,13 @@ def test_a_failing_export_leaves_no_file(
 
 
 def test_parity_bounds() -> None:
-    good = Parity(batch=1, frames=8, error=1.9e-3, original_error=1e-3, snr_db=60.0)
-    exporters.onnx.check([good], "fp32")
-    bad = Parity(batch=1, frames=8, error=2.1e-3, original_error=1e-3, snr_db=39.0)
-    for precision in ("fp32", "fp16"):
+    exact = Parity(batch=1, frames=8, error=1e-6, snr_db=101.0, original_snr_db=140.0)
+    rounding = Parity(batch=1, frames=8, error=1e-3, snr_db=55.0, original_snr_db=60.0)
+    worse = Parity(batch=1, frames=8, error=1e-3, snr_db=53.0, original_snr_db=60.0)
+    bad = Parity(batch=1, frames=8, error=1e-1, snr_db=39.0, original_snr_db=42.0)
+    nan = Parity(batch=1, frames=8, error=np.nan, snr_db=np.nan, original_snr_db=np.nan)
+    exporters.onnx.check([exact, rounding], "fp32")
+    exporters.onnx.check([exact, rounding, worse], "fp16")
+    for row, precision in ((worse, "fp32"), (bad, "fp16"), (nan, "fp32"), (nan, "fp16")):
         with pytest.raises(FtError):
-            exporters.onnx.check([bad], precision)
+            exporters.onnx.check([row], precision)  # type: ignore[arg-type]

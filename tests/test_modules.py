@@ -102,10 +102,10 @@ def test_module_reproduces_its_recording(name: str) -> None:
     with np.load(REFERENCE / f"{name}.npz") as file:
         arrays = {key: torch.from_numpy(file[key]) for key in file}
     module = BUILD[name](MODULES[name]["config"])
-    names = {recorded_name(ours, name): ours for ours in module.state_dict()}
-    recorded = {k.removeprefix("param."): v for k, v in arrays.items() if k.startswith("param.")}
-    assert all(k in names or k.endswith(("freqs", "pe")) for k in recorded)
-    module.load_state_dict({ours: recorded[k] for k, ours in names.items()})
+    names = {recorded_name(own, name): own for own in module.state_dict()}
+    parameters = {k.removeprefix("param."): v for k, v in arrays.items() if k.startswith("param.")}
+    assert all(k in names or k.endswith(("freqs", "pe")) for k in parameters)
+    module.load_state_dict({own: parameters[k] for k, own in names.items()})
     inputs = {k.removeprefix("in."): v for k, v in arrays.items() if k.startswith("in.")}
     x = inputs.pop("x")
     with torch.no_grad():

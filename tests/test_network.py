@@ -24,15 +24,17 @@ def test_fill_rule() -> None:
     assert fill(0, (3,), 11) == pytest.approx([0.35903227, -0.83232653, 0.3866806], abs=1e-7)
 
 
-@pytest.mark.parametrize("name", ["generator_complex", "generator_magnitude"])
-def test_original_checkpoint_reproduces_its_recording(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "tolerance"), [("generator_complex", 5e-3), ("generator_magnitude", 5e-3), ("v1", 1e-4), ("v2b", 5e-3)]
+)
+def test_original_checkpoint_reproduces_its_recording(name: str, tolerance: float, tmp_path: Path) -> None:
     path = tmp_path / "original.pth"
     torch.save({k: torch.from_numpy(v) for k, v in filled_state(name).items()}, path)
     network = snapshots.load_network(path)
     assert not network.training
     x = torch.from_numpy(filled_input(name))
     with np.load(REFERENCE / f"{name}.npz") as file, torch.no_grad():
-        assert relative_error(network(x.float()), file["out.y"]) < 5e-3
+        assert relative_error(network(x.float()), file["out.y"]) < tolerance
         assert relative_error(network.double()(x), file["out.y"]) < 1e-4
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Shapes = dict[str, list[int]]
+
 REFERENCE = Path(__file__).parent / "data" / "reference"
 
 
@@ -27,9 +29,21 @@ def fill(index: int, shape: tuple[int, ...], seed: int) -> npt.NDArray[np.float6
 def filled_state(name: str) -> dict[str, npt.NDArray[np.float32]]:
     """The computed parameters of a recorded network, under their original names, tables included."""
     spec = describe(name)
+    return filled(spec["parameters"], spec["seed"]) | tables(spec["buffers"])
+
+
+def full_size_state(name: str) -> dict[str, npt.NDArray[np.float32]]:
+    """The same for a checkpoint of the published size, whose values are nobody's."""
+    shapes = describe(f"{name}.full")["params"]
+    buffers = {key: shape for key, shape in shapes.items() if key.endswith((".freqs", ".pe"))}
+    return filled({key: shape for key, shape in shapes.items() if key not in buffers}, 0) | tables(buffers)
+
+
+def filled(shapes: Shapes, seed: int) -> dict[str, npt.NDArray[np.float32]]:
+    """Parameters by the fill rule."""
     state = {}
-    for index, (key, shape) in enumerate(spec["parameters"].items()):
-        u = fill(index, tuple(shape), spec["seed"])
+    for index, (key, shape) in enumerate(shapes.items()):
+        u = fill(index, tuple(shape), seed)
         last = key.rsplit(".", 1)[-1]
         if last == "weight" and "norm" in key:
             value = 1 + 0.3 * u
@@ -39,9 +53,12 @@ def filled_state(name: str) -> dict[str, npt.NDArray[np.float32]]:
             fan = shape[-1] if last.startswith("weight_") or len(shape) == 1 else int(np.prod(shape[1:]))
             value = u * np.sqrt(3 / fan)
         state[key] = value.astype(np.float32)
-    for key, shape in spec["buffers"].items():
-        state[key] = np.zeros(shape, np.float32)
     return state
+
+
+def tables(shapes: Shapes) -> dict[str, npt.NDArray[np.float32]]:
+    """Positional tables, of which only the shapes count."""
+    return {key: np.zeros(shape, np.float32) for key, shape in shapes.items()}
 
 
 def filled_input(name: str) -> npt.NDArray[np.float64]:

@@ -64,7 +64,7 @@ def runtime() -> Iterator[Finding]:
 def models() -> Iterator[Finding]:
     """Each model's file and hash, and that the default one runs."""
     from ftcore.separator import Separator
-    from snapshots.manifest import known_models
+    from snapshots.registry import known_models
 
     known, broken = known_models()
     for manifest in known.values():

@@ -32,10 +32,7 @@ def export(
         raise FtError(f"{out.parent}: no such folder")
     report = plugins.load(found[file_format]).export(loaded, out, precision=precision)
     for row in report:
-        typer.echo(
-            f"batch {row.batch}, {row.frames} frames: largest error {row.error:.1e} of the peak against float64 "
-            f"({row.snr_db:.0f} dB SNR; torch in float32: {row.original_error:.1e})"
-        )
+        typer.echo(str(row))
     typer.echo(f"{out}: {precision}, {out.stat().st_size / 1e6:.1f} MB")
 
 

@@ -20,7 +20,7 @@ def list_models(
 ) -> int:
     """List them, with what each is good for, its licence and its size."""
     from ftcli.app import fail
-    from snapshots.manifest import known_models
+    from snapshots.registry import known_models
 
     known, broken = known_models()
     for name, manifest in known.items():

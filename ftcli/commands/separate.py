@@ -44,7 +44,8 @@ def separate(
     channel count and bit depth. The two add up to the song.
     """
     from ftcli.report import BarReport, JsonReport, Report
-    from ftcore.separator import STEMS, Separator, make_folder, output_paths
+    from ftcore.atomic import make_folder
+    from ftcore.separator import STEMS, Separator, output_paths
 
     if two_stems not in (None, "vocals", "instrumental"):
         raise UsageError(f"--two-stems {two_stems}: this tool knows vocals and instrumental")
