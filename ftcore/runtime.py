@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -84,6 +85,10 @@ class Model(Protocol):
         ...
 
 
+class OutOfMemoryError(FtError):
+    """The device has too little memory for this batch and window."""
+
+
 class OnnxModel:
     """An exported model in an onnxruntime session."""
 
@@ -123,7 +128,8 @@ class OnnxModel:
         try:
             (y,) = self._session.run(None, {self._input: x})
         except Exception as error:
-            raise FtError(f"inference failed ({first_line(error)})") from None
+            kind = OutOfMemoryError if re.search(r"out of memory|allocate memory|bad_alloc", str(error)) else FtError
+            raise kind(f"inference failed ({first_line(error)})") from None
         return np.asarray(y)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from ftcore import Separator, audio, runtime
+from ftcore import Separator, encoders, runtime, separator
 from ftcore.errors import FtError
 from tests.conftest import noise
 from tests.test_cli import ft
@@ -170,7 +170,7 @@ def test_names_too_long_for_the_file_system(tiny_model: Path, song: Path, capsys
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, song: Path) -> None:
     real = os.open("/dev/full", os.O_RDWR)
-    monkeypatch.setattr("tempfile.TemporaryFile", lambda dir: os.fdopen(os.dup(real), "r+b", buffering=0))
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: os.fdopen(os.dup(real), "r+b", buffering=0))
     with pytest.raises(FtError, match=r"cannot be written \(No space left on device\)"):
         Separator(tiny_model).separate_file(song, tmp_path / "out")
     os.close(real)
@@ -179,10 +179,10 @@ def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize("file_format", ["wav", "flac", "ogg"])
 def test_a_disk_that_fills_while_encoding_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, song: Path, file_format: audio.Format
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, song: Path, file_format: encoders.Format
 ) -> None:
     out = tmp_path / "out"
-    encode = audio.encode
+    encode = encoders.encode
 
     def on_a_small_disk(*args: Any, **kwargs: Any) -> None:
         soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -192,7 +192,7 @@ def test_a_disk_that_fills_while_encoding_leaves_nothing(
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
-    monkeypatch.setattr(audio, "encode", on_a_small_disk)
+    monkeypatch.setattr(separator, "encode", on_a_small_disk)
     with pytest.raises(FtError):
         Separator(tiny_model).separate_file(song, out, file_format=file_format)
     assert list(out.iterdir()) == []
