@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 import os
+import signal
 import sys
+import threading
 from typing import Annotated, Any, NoReturn
 
 import typer
@@ -30,8 +32,8 @@ SUMMARIES = {
 """One line per built-in command, so that `ft --help` need not import them."""
 
 
-INTERRUPTED = 130
-"""Exit status after Ctrl-C, as shells count: 128 + SIGINT."""
+INTERRUPTED, TERMINATED = 130, 143
+"""Exit statuses after Ctrl-C and SIGTERM, as shells count: 128 + the signal."""
 
 
 class LazyGroup(TyperGroup):
@@ -85,11 +87,23 @@ def root(
         os.environ["FT_DEBUG"] = "1"
 
 
+class Terminated(BaseException):
+    """SIGTERM came: leave as after Ctrl-C, nothing half-written."""
+
+
+def terminate(signum: int, frame: object) -> NoReturn:
+    """The handler of SIGTERM."""
+    raise Terminated
+
+
 def main() -> NoReturn:
     """Run the command line; every error becomes one line on stderr and an exit status.
 
-    0 all went well, 1 something failed, 2 the request itself was wrong, INTERRUPTED after Ctrl-C.
+    0 all went well, 1 something failed, 2 the request itself was wrong, INTERRUPTED after Ctrl-C,
+    TERMINATED after SIGTERM.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, terminate)
     try:
         status = app(standalone_mode=False) or 0
         if status == INTERRUPTED:  # typer has already turned the exception into a status
@@ -102,6 +116,8 @@ def main() -> NoReturn:
         status = fail(str(error), 2 if isinstance(error, UsageError) else 1)
     except (KeyboardInterrupt, typer.Abort):
         status = fail("interrupted; nothing half-written is left", INTERRUPTED)
+    except Terminated:
+        status = fail("terminated; nothing half-written is left", TERMINATED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the exit would complain again
         status = 1

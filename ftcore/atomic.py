@@ -71,8 +71,6 @@ def make_folder(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise FtError(f"{folder}: cannot make this folder ({error.strerror})") from None
-    if not os.access(folder, os.W_OK):
-        raise FtError(f"{folder}: this folder cannot be written")
 
 
 def _place(part: Path, path: Path) -> None:

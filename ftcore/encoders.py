@@ -48,6 +48,9 @@ class Container:
         return next((rate for rate in self.rates if rate > wanted), self.rates[-1])
 
 
+SYSTEM = 2
+"""libsndfile's code for whatever the operating system refused."""
+
 PCM = {"16": "PCM_16", "24": "PCM_24"}
 FORMATS: dict[Format, Container] = {
     "wav": Container(name="WAV", subtypes={**PCM, "32f": "FLOAT"}, channels=1024, settings={}),
@@ -127,6 +130,8 @@ def encode(spool: Spool, path: Path, *, samples: int, file_format: Format, bit_d
                 written += block.shape[1]
         complete = soundfile.info(path).frames == written
     except soundfile.LibsndfileError as error:
+        if error.code == SYSTEM:
+            raise FtError(f"{path.parent}: cannot be written (No space left on device?)") from None
         raise FtError(
             f"cannot write {file_format}, {rate} Hz, {spool.channels} channels ({decoders.reason(error)})"
         ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +18,10 @@ from ftcore.separator import Stem
 from ftcore.stft import stft
 
 N_FFT = 2048
+
+LOWEST_HZ, HIGHEST_HZ = 40.0, 16000.0
+OCTAVE_TICKS = (50, 100, 200, 500, 1000, 2000, 5000, 10000)
+"""Of musical pictures."""
 
 COLUMNS = 1600
 """Of a picture, at most, however long the song."""
@@ -59,7 +63,7 @@ def stems(info: AudioInfo, paths: Mapping[Stem, Path], path: Path) -> None:
         for title, each in sources.items()
     ]
     panels[0] = replace(panels[0], title=info.path.name)
-    columns(panels, info.seconds, path, up_to_khz=16.0)
+    columns(panels, info.seconds, path, musical=True)
 
 
 def waves(panels: Mapping[str, Block], rate: int, path: Path) -> None:
@@ -69,8 +73,11 @@ def waves(panels: Mapping[str, Block], rate: int, path: Path) -> None:
     columns(drawn, seconds, path)
 
 
-def columns(panels: list[Panel], seconds: float, path: Path, up_to_khz: float = 8.0) -> None:
-    """Draw panels that share their time axis into a PNG file. Raises FtError."""
+def columns(panels: list[Panel], seconds: float, path: Path, *, up_to_khz: float = 8.0, musical: bool = False) -> None:
+    """Draw panels that share their time axis into a PNG file. Raises FtError.
+
+    Frequencies up to `up_to_khz` or, where it is `musical`, from 40 Hz to 16 kHz in equal steps for equal intervals.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -80,17 +87,40 @@ def columns(panels: list[Panel], seconds: float, path: Path, up_to_khz: float = 
     for axis, panel in zip(axes, panels, strict=True):
         limits = (-80, 0) if panel.unit == "dB" else (0, 1)
         image = axis.imshow(
-            panel.values,
+            _octaves(panel) if musical else panel.values,
             origin="lower",
             aspect="auto",
             interpolation="nearest",
             cmap="magma",
             vmin=limits[0],
             vmax=limits[1],
-            extent=(0, seconds, 0, panel.top_khz),
+            extent=(0, seconds, 0, 1 if musical else panel.top_khz),
         )
-        axis.set(title=panel.title, ylabel="kHz", ylim=(0, min(up_to_khz, panel.top_khz)))
+        if musical:
+            axis.set(title=panel.title, ylabel="Hz", yticks=_height(OCTAVE_TICKS, panel), yticklabels=OCTAVE_TICKS)
+        else:
+            axis.set(title=panel.title, ylabel="kHz", ylim=(0, min(up_to_khz, panel.top_khz)))
         figure.colorbar(image, ax=axis, label=panel.unit)
     axes[-1].set_xlabel("seconds")
     with replacing(path) as part:
         figure.savefig(part, format="png", dpi=80)
+
+
+def _range(panel: Panel) -> tuple[float, float]:
+    """Lowest and highest frequency of a musical picture, in Hz."""
+    return LOWEST_HZ, min(HIGHEST_HZ, 1000 * panel.top_khz)
+
+
+def _octaves(panel: Panel, rows: int = 400) -> npt.NDArray[np.floating]:
+    """The panel's values at frequencies in equal ratios, [rows, frames]."""
+    bins = np.geomspace(*_range(panel), rows) / (1000 * panel.top_khz) * (len(panel.values) - 1)
+    low = np.minimum(bins.astype(int), len(panel.values) - 2)
+    part = (bins - low)[:, None]
+    values: npt.NDArray[np.floating] = (1 - part) * panel.values[low] + part * panel.values[low + 1]
+    return values
+
+
+def _height(hertz: Sequence[float], panel: Panel) -> list[float]:
+    """Where frequencies lie between the lower edge, 0, and the upper one, 1."""
+    low, high = np.log(_range(panel))
+    return [float((np.log(f) - low) / (high - low)) for f in hertz]
