@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import tempfile
 from collections.abc import Iterator
@@ -86,9 +87,10 @@ class Spool:
             self._file = tempfile.NamedTemporaryFile(  # noqa: SIM115 (closed by __exit__)
                 dir=folder, prefix=f"{part_prefix()}{name}-", suffix=".part.au"
             )
-            self._file.write(struct.pack(">4s5I", b".snd", 24, 0xFFFFFFFF, 6, rate, channels))  # 6: 32-bit float
         except OSError as error:
             raise FtError(f"{folder}: cannot be written ({error.strerror})") from None
+        header = struct.pack(">4s5I", b".snd", 24, 0xFFFFFFFF, 6, rate, channels)  # 6: 32-bit float
+        self._file.write(header)  # kept in a buffer until samples follow
 
     def write(self, block: Block) -> None:
         """Append [channels, samples]. Raises FtError when the disk is full."""
@@ -108,7 +110,8 @@ class Spool:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._file.close()
+        with contextlib.suppress(OSError):  # what a full disk has no room for is not wanted any more
+            self._file.close()
 
 
 def encode(spool: Spool, path: Path, *, samples: int, file_format: Format, bit_depth: BitDepth, gain: float) -> None:

@@ -170,7 +170,7 @@ def test_names_too_long_for_the_file_system(tiny_model: Path, song: Path, capsys
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny_model: Path, song: Path) -> None:
     real = os.open("/dev/full", os.O_RDWR)
-    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: os.fdopen(os.dup(real), "r+b", buffering=0))
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", lambda **_: os.fdopen(os.dup(real), "w+b"))
     with pytest.raises(FtError, match=r"cannot be written \(No space left on device\)"):
         Separator(tiny_model).separate_file(song, tmp_path / "out")
     os.close(real)
