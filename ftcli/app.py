@@ -35,6 +35,14 @@ SUMMARIES = {
 INTERRUPTED, TERMINATED = 130, 143
 """Exit statuses after Ctrl-C and SIGTERM, as shells count: 128 + the signal."""
 
+EXPECTED = (FtError, typer.TyperException, typer.Exit, typer.Abort, BrokenPipeError)
+"""What commands raise without being at fault; `main` handles each."""
+
+COMPLETION = ("--install-completion", "--show-completion")
+"""Typer's options. Alone they are for the shell that runs them; `LazyGroup` lets them name another."""
+
+SHELLS = ("bash", "zsh", "fish", "powershell", "pwsh")
+
 
 class LazyGroup(TyperGroup):
     """Commands are the entry points of `ft.commands`; one is imported when it runs, not when it is listed."""
@@ -51,21 +59,52 @@ class LazyGroup(TyperGroup):
             return None
         return TyperCommand(cmd_name, help=SUMMARIES.get(cmd_name, f"From the package {plugins.package(entry)}."))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer does it, and a shell's name after one of COMPLETION."""
+        if len(args) == 2 and args[0] in COMPLETION and not ctx.resilient_parsing:
+            if args[1] not in SHELLS:
+                raise UsageError(f"{args[0]}: no shell {args[1]!r}; known: {', '.join(SHELLS)}")
+            for option in self.params:
+                if args[0] in option.opts and option.callback:
+                    option.callback(ctx, option, args[1])  # leaves, with status 0
+        return super().parse_args(ctx, args)
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The real command, to be run."""
-        found = plugins.discover("ft.commands")
-        name = args[0]
-        if name not in found:
-            close = difflib.get_close_matches(name, found)
-            hint = f"did you mean {close[0]!r}?" if close else "see ft --help"
-            raise UsageError(f"no command {name!r}; {hint}")
-        command = plugins.load(found[name])
-        if not isinstance(command, typer.Typer):
-            raise FtError(f"plugin {name!r} of {plugins.package(found[name])} is no typer.Typer")
-        return name, to_command(command), args[1:]
+        """The real command, to be run, or to be completed by a shell."""
+        try:
+            return args[0], load_command(args[0]), args[1:]
+        except FtError:
+            if ctx.resilient_parsing:  # a shell completes the line: nothing may be printed into it
+                return None, None, []
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. A bug in a plugin's is said to be that plugin's."""
+        try:
+            return super().invoke(ctx)
+        except EXPECTED:
+            raise
+        except Exception as error:
+            entry = plugins.discover("ft.commands").get(ctx.invoked_subcommand)
+            if entry is None or plugins.is_ours(entry):
+                raise
+            raise plugins.broken(entry, error) from error
 
 
-app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, no_args_is_help=True, pretty_exceptions_enable=False)
+def load_command(name: str) -> Any:
+    """Import a command. Raises UsageError where there is none, FtError where a plugin's is broken."""
+    found = plugins.discover("ft.commands")
+    if name not in found:
+        close = difflib.get_close_matches(name, found)
+        hint = f"did you mean {close[0]!r}?" if close else "see ft --help"
+        raise UsageError(f"no command {name!r}; {hint}")
+    command = to_command(plugins.load(found[name]))
+    # those of ft itself do for all commands
+    command.params = [p for p in command.params if not set(COMPLETION) & set(p.opts)]
+    return command
+
+
+app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, pretty_exceptions_enable=False)
 
 
 def show_version(value: bool) -> None:
@@ -75,8 +114,9 @@ def show_version(value: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors.")] = False,
     version: Annotated[
         bool, typer.Option("--version", callback=show_version, is_eager=True, help="Show the version.")
@@ -85,6 +125,9 @@ def root(
     """Takes songs apart into vocals and instrumental."""
     if debug:
         os.environ["FT_DEBUG"] = "1"
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
 
 
 class Terminated(BaseException):
@@ -105,7 +148,7 @@ def main() -> NoReturn:
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, terminate)
     try:
-        status = app(standalone_mode=False) or 0
+        status = app(prog_name="ft", standalone_mode=False) or 0  # by whatever name it was started
         if status == INTERRUPTED:  # typer has already turned the exception into a status
             raise KeyboardInterrupt
     except typer.TyperException as error:  # usage errors of the parser

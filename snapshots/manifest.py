@@ -25,6 +25,11 @@ class Manifest:
     card: Path | None = None
     """The model card: data, command, seed, scores, cost, limits."""
 
+    def __post_init__(self) -> None:
+        for path in (self.path, self.card or self.path):
+            if not isinstance(path, Path):
+                raise FtError(f"model {self.name}: {path!r} is no pathlib.Path")
+
     def checked_path(self) -> Path:
         """The file, its hash verified. Raises FtError showing both hashes when it differs."""
         try:

@@ -35,10 +35,7 @@ def known_models() -> tuple[dict[str, Manifest], list[FtError]]:
     broken: list[FtError] = []
     for name, entry in plugins.discover("ft.models").items():
         try:
-            manifest = plugins.load(entry)
-            if not isinstance(manifest, Manifest):
-                raise FtError(f"plugin {name!r} of {plugins.package(entry)} is no model manifest")
-            models[name] = manifest
+            models[name] = plugins.load(entry)
         except FtError as error:
             broken.append(error)
     for folder in _user_folders():
@@ -51,6 +48,9 @@ def known_models() -> tuple[dict[str, Manifest], list[FtError]]:
 
 def find_model(name: str) -> Path:
     """The exported file for a model's name or path. Raises FtError when there is none."""
+    if installed := plugins.discover("ft.models").get(name):
+        manifest: Manifest = plugins.load(installed)  # without importing any other
+        return manifest.checked_path()
     path = Path(name)
     models, _ = known_models()
     if name in models:
