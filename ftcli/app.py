@@ -25,7 +25,8 @@ SUMMARIES = {
     "snapshots": "The original author's published checkpoints, and using them.",
     "models": "The models that can be used by name.",
     "plugins": "What installed packages add to ft.",
-    "doctor": "Check the installation; say what is missing and how to get it.",
+    "doctor": "Check the installation; say how to mend what is wrong.",
+    "bench": "Measure speed and memory of a model on this machine.",
 }
 """One line per built-in command, so that `ft --help` need not import them."""
 
