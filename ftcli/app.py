@@ -14,7 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command as to_command
 
 from ftcore import __version__, plugins
-from ftcore.errors import FtError, UsageError
+from ftcore.errors import FtError, Terminated, UsageError
 
 SUMMARIES = {
     "separate": "Split songs into vocals and instrumental.",
@@ -27,7 +27,8 @@ SUMMARIES = {
     "snapshots": "The original author's published checkpoints, and using them.",
     "models": "The models that can be used by name.",
     "plugins": "What installed packages add to ft.",
-    "doctor": "Check the installation; say what is missing and how to get it.",
+    "doctor": "Check the installation; say how to mend what is wrong.",
+    "bench": "Measure speed and memory of a model on this machine.",
 }
 """One line per built-in command, so that `ft --help` need not import them."""
 
@@ -128,10 +129,6 @@ def root(
     if context.invoked_subcommand is None:
         typer.echo(context.get_help(), err=True)
         raise typer.Exit(2)
-
-
-class Terminated(BaseException):
-    """SIGTERM came: leave as after Ctrl-C, nothing half-written."""
 
 
 def terminate(signum: int, frame: object) -> NoReturn:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
-from ftcore.errors import FtError
+from ftcore.errors import FtError, Terminated
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,13 +63,13 @@ def discover(group: str) -> dict[str, EntryPoint]:
 def load(entry: EntryPoint) -> Any:
     """Import an entry. Raises FtError naming the plugin and its package, whatever goes wrong inside.
 
-    Only Ctrl-C gets through: a plugin must not end ft by calling `sys.exit` where it is imported.
+    Only Ctrl-C and SIGTERM get through: a plugin must not end ft by calling `sys.exit` where it is imported.
     """
     group = GROUPS[entry.group]
     try:
         value = entry.load()
         fits = group.fits(value)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Terminated):
         raise
     except BaseException as error:
         raise broken(entry, error) from error

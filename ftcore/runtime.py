@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ftcore.config import SignalConfig, SpectralConfig, network_config
-from ftcore.errors import FtError
+from ftcore.errors import FtError, Mendable
 
 FORMAT = 1
 """Version of the metadata; a reader refuses versions it does not know."""
@@ -134,16 +134,16 @@ class OnnxModel:
 
 
 def import_onnxruntime() -> Any:
-    """The module. Raises FtError saying what to install when it is missing or installed twice."""
+    """The module. Raises Mendable saying what to install when it is missing or installed twice."""
     if {"onnxruntime", "onnxruntime-gpu"} <= installed_runtimes():
-        raise FtError(
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
-            f"pip uninstall -y onnxruntime onnxruntime-gpu, then {INSTALL} (or [gpu])"
+        raise Mendable(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
+            f"pip uninstall -y onnxruntime onnxruntime-gpu, then {INSTALL} (or [gpu])",
         )
     try:
         import onnxruntime
     except ImportError as error:
-        raise FtError(f"onnxruntime cannot be imported ({first_line(error)}): {INSTALL} (or [gpu])") from None
+        raise Mendable(f"onnxruntime cannot be imported ({first_line(error)})", f"{INSTALL} (or [gpu])") from None
     return onnxruntime
 
 

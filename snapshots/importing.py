@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +11,7 @@ from ftcore.config import SignalConfig
 from ftcore.errors import FtError
 from snapshots import load_network, original, published
 from snapshots.manifest import sha256
+from snapshots.registry import slug
 
 if TYPE_CHECKING:
     from ftcore.checkpoint import Checkpoint
@@ -58,7 +58,7 @@ def _ours(path: Path) -> Recognised:
     return Recognised(
         checkpoint=loaded,
         title="a checkpoint of ft",
-        name=_slug(path),
+        name=slug(path),
         summary=f"imported from {path.name}",
         licence=str(loaded.provenance.get("licence", "not stated in the checkpoint")),
     )
@@ -83,7 +83,7 @@ def _original(path: Path) -> Recognised:
             provenance=provenance,
         ),
         title=f"the published {snapshot.title}" if snapshot else f"a network of the original's family {title}",
-        name=snapshot.name if snapshot else _slug(path),
+        name=snapshot.name if snapshot else slug(path),
         summary=snapshot.summary if snapshot else f"{title}, imported from {path.name}",
         licence=licence,
     )
@@ -92,7 +92,3 @@ def _original(path: Path) -> Recognised:
 def original_signal(features: int, window: SignalConfig) -> SignalConfig:
     """The audio format of an original network: 44.1 kHz, the hop half of n_fft, as in all that was published."""
     return dataclasses.replace(window, n_fft=2 * features, hop=features)
-
-
-def _slug(path: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "imported"

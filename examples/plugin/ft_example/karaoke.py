@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Annotated, get_args
+from typing import Annotated
 
 import typer
 
@@ -21,21 +20,18 @@ def karaoke(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")] = False,
 ) -> None:
     """Write a song without its voice, to sing to."""
-    from ftcore.audio import Format  # what is slow to import is imported when the command runs
+    from ftcore import audio  # what is slow to import is imported when the command runs
+    from ftcore.encoders import FORMATS
     from ftcore.separator import Separator
 
-    file_format = next((known for known in get_args(Format) if out.suffix.lower() == f".{known}"), None)
+    file_format = next((known for known in FORMATS if out.suffix.lower() == f".{known}"), None)
     if file_format is None:
-        raise UsageError(f"{out}: the suffix must be one of {', '.join(get_args(Format))}")
+        raise UsageError(f"{out}: the suffix must be one of {', '.join(FORMATS)}")
     if out.exists() and not overwrite:
         raise FtError(f"{out}: exists already; give --overwrite or another -o")
     if not out.parent.is_dir():
         raise FtError(f"{out.parent}: no such folder")
-    separator = Separator(model)
-    try:
-        with TemporaryDirectory(prefix=".ft-", dir=out.parent) as folder:  # the file appears complete or not at all
-            done = separator.separate_file(song, folder, stems=["instrumental"], file_format=file_format)
-            done.stems["instrumental"].replace(out)
-    except OSError as error:
-        raise FtError(f"{out}: cannot be written ({error.strerror or error})") from None
+    done = Separator(model).separate_to(
+        audio.probe(song), {"instrumental": out}, file_format=file_format, overwrite=overwrite
+    )
     typer.echo(f"{out}: {done.seconds:.1f} s of audio in {done.elapsed:.1f} s", err=True)
