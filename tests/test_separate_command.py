@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -394,3 +395,23 @@ def test_pictures_and_what_is_said(tiny_model: Path, song: Path, capsys: pytest.
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert next(e for e in events if e["event"] == "result")["plot"] == str(out / "song_plot.png")
     assert events[-1]["peak_memory_bytes"] > 10**7
+
+
+def test_every_command_of_the_guide_runs(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The walk of docs/separating.md, with the bundled model."""
+    folder = song.parent
+    for name in ("a/one.wav", "two.wav"):
+        (folder / "albums" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "albums" / name).write_bytes(song.read_bytes())
+    monkeypatch.chdir(folder)
+    walk = (ROOT / "docs" / "separating.md").read_text().split("<!-- test: walk -->")[1].split("<!-- test: end -->")[0]
+    commands = [shlex.split(line, comments=True)[1:] for line in walk.splitlines() if line.startswith("ft ")]
+    assert len(commands) == 17
+    for command in commands:
+        ft(*command)
+    made = {p.relative_to(folder).as_posix() for p in folder.rglob("*_vocals.*")}
+    tree = {f"stems/{song}_vocals.wav" for song in ("a/one", "two")}
+    single = {f"{place}song_vocals.wav" for place in ("", "part/", "plotted/", "better/", "both/", "events/")}
+    assert made == tree | single | {"stems/song_vocals.flac"}
+    assert (folder / "named" / "vocals" / "song.wav").exists()
+    assert (folder / "plotted" / "song_plot.png").exists()
