@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftcore.config import SignalConfig
 from ftcore.errors import FtError
@@ -60,7 +60,7 @@ def _ours(path: Path) -> Recognised:
         title="a checkpoint of ft",
         name=slug(path),
         summary=f"imported from {path.name}",
-        licence=str(loaded.provenance.get("licence", "not stated in the checkpoint")),
+        licence=_stated(loaded.provenance.get("licence")),
     )
 
 
@@ -92,3 +92,9 @@ def _original(path: Path) -> Recognised:
 def original_signal(features: int, window: SignalConfig) -> SignalConfig:
     """The audio format of an original network: 44.1 kHz, the hop half of n_fft, as in all that was published."""
     return dataclasses.replace(window, n_fft=2 * features, hop=features)
+
+
+def _stated(licence: Any) -> str:
+    """What a checkpoint says of its licence, as one printable line."""
+    text = licence if isinstance(licence, str) else "not stated in the checkpoint"
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]

@@ -47,6 +47,13 @@ def make_bad(kind: str, folder: Path) -> Path:
         case "infinite":
             good[0, 0] = np.inf
             wav(path, good, "FLOAT")
+        case "loud":
+            good[1, 9000] = 1e20
+            wav(path, good, "FLOAT")
+        case "many-channels":
+            wav(path, noise(100, 100))
+        case "raw":
+            path = wav(path, good).rename(folder / "samples.raw")
         case "low-rate":
             wav(path, good, rate=4000)
         case "high-rate":
@@ -77,6 +84,9 @@ def make_bad(kind: str, folder: Path) -> Path:
         ("zero-samples", "holds no audio samples"),
         ("nan", "holds NaN or infinite samples near"),
         ("infinite", "holds NaN or infinite samples near 0.0 s"),
+        ("loud", "damaged after 0.0 s (samples far beyond full scale)"),
+        ("many-channels", "says that it has 100 channels; 64 are accepted"),
+        ("raw", "raw samples say neither rate nor channels"),
         ("low-rate", "4000 Hz is outside"),
         ("high-rate", "384000 Hz is outside"),
         ("truncated-wav", "truncated"),
@@ -203,10 +213,17 @@ def test_bad_models(
 ) -> None:
     import onnx
 
-    junk, plain, future, cut = (tmp_path / f"{name}.onnx" for name in ("junk", "plain", "future", "cut"))
+    names = ("junk", "plain", "future", "cut", "not-text", "not-a-number")
+    junk, plain, future, cut, not_text, not_a_number = (tmp_path / f"{name}.onnx" for name in names)
     junk.write_bytes(b"\x00" * 100)
     cut.write_bytes(tiny_model.read_bytes()[:-1000])
+    not_text.write_bytes(tiny_model.read_bytes().replace(b'"format"', b'"form\xff\xff"'))
     model = onnx.load(tiny_model)
+    weight = next(w for w in model.graph.initializer if w.name.endswith("out.bias"))
+    whole = weight.SerializeToString()
+    weight.CopyFrom(onnx.numpy_helper.from_array(np.nan * onnx.numpy_helper.to_array(weight), weight.name))
+    onnx.save(model, not_a_number)
+    weight.ParseFromString(whole)
     del model.metadata_props[:]
     onnx.save(model, plain)
     onnx.helper.set_model_props(model, {"ft": '{"format": 99}'})
@@ -217,6 +234,7 @@ def test_bad_models(
         (junk, "not a model that onnxruntime can open"),
         (cut, "not a model that onnxruntime can open"),
         (plain, "not a model of ft"),
+        (not_text, "its description is damaged (no UTF-8)"),
         (future, "format 99, this version of ft reads 1"),
         (tiny_checkpoint, "export it first: ft export onnx"),
         (song, "not a model that onnxruntime can open"),
@@ -226,6 +244,9 @@ def test_bad_models(
         assert message in said
         assert said.count("\n") == 1
     assert not (tmp_path / "out").exists()
+    ft("separate", song, "-m", not_a_number, "-o", tmp_path / "out", "-q", code=1)
+    assert "inference failed (it gives no spectrogram: the file is damaged)" in capsys.readouterr().err
+    assert list((tmp_path / "out").iterdir()) == []
 
 
 def test_devices(tiny_model: Path, song: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -8,9 +8,11 @@ from typing import cast
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from ftcore import audio, decoders
 from ftcore.errors import FtError
+from tests.conftest import noise
 from tests.test_cli import ft
 
 RATE = 48000
@@ -59,6 +61,14 @@ def test_lossless_containers_give_what_went_in(tmp_path: Path) -> None:
     np.testing.assert_allclose(wave, TONE, atol=2**-23)
 
 
+def test_more_channels_than_a_frame_has_planes(tmp_path: Path) -> None:
+    wave = noise(3000, 12)
+    soundfile.write(tmp_path / "song.wav", wave.T, RATE, subtype="FLOAT")
+    info, read = audio.read((tmp_path / "song.wav").rename(tmp_path / "song.m4a"))
+    assert info.channels == 12
+    np.testing.assert_array_equal(read, wave)
+
+
 def test_damaged_containers_say_so(tmp_path: Path) -> None:
     whole = {name: encoded(tmp_path / f"whole.{name}", codec) for name, codec in (("m4a", "aac"), ("aac", "aac"))}
     whole["webm"] = encoded(tmp_path / "whole.webm", "libopus", "flt")
@@ -79,6 +89,26 @@ def test_damaged_containers_say_so(tmp_path: Path) -> None:
     nothing.write_bytes(b"")
     with pytest.raises(FtError, match=r"is empty"):
         audio.probe(nothing)
+
+
+def test_a_stream_that_changes_is_refused(tmp_path: Path) -> None:
+    data = bytearray(encoded(tmp_path / "song.aac", "aac").read_bytes())
+    at = 0
+    while at < len(data):  # one header after the other: its sample rate, and the length of its frame
+        if at > len(data) // 2:
+            data[at + 2] = data[at + 2] & 0b11000011 | 4 << 2  # 44100 Hz
+        at += (data[at + 3] & 3) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
+    (tmp_path / "song.aac").write_bytes(data)
+    with pytest.raises(FtError, match="its rate or channels are not those of the header"):
+        audio.read(tmp_path / "song.aac")
+
+
+def test_playlists_lead_nowhere(tmp_path: Path) -> None:
+    encoded(tmp_path / "song.mka", "flac", "s32")
+    for name in ("list.xyz", "list.m4a"):
+        (tmp_path / name).write_text("ffconcat version 1.0\nfile song.mka\n")
+        with pytest.raises(FtError, match=f"{name}: not readable as audio"):
+            audio.probe(tmp_path / name)
 
 
 def test_without_pyav_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

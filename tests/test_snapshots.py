@@ -242,6 +242,13 @@ def nan_safetensors(path: Path) -> None:
     checkpoint.save(path, loaded)
 
 
+def endless() -> dict[str, Any]:
+    """A dictionary that holds itself a thousand times."""
+    content: dict[str, Any] = {}
+    content.update({str(i): content for i in range(1000)})
+    return content
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file"),
     "empty": (lambda path: path.write_bytes(b""), "empty"),
@@ -254,6 +261,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no values": (saved({"enc1.body.conv1.weight": torch.zeros(10**9, 10**9, device="meta")}), "no plain tensor"),
     "sparse": (saved({"enc1.body.conv1.weight": torch.zeros(9, 9).to_sparse()}), "no plain tensor"),
     "list": (saved([1, 2]), "no state dict inside"),
+    "endless": (saved(endless), "no state dict inside"),
     "no tensors": (saved({"model": 3}), "no state dict inside"),
     "another network": (saved({"layer.weight": torch.zeros(2)}), "no network of the original code; it holds layer"),
     "no levels": (saved({"enc1.body.norm.weight": torch.zeros(2)}), "enc1.body.conv1.weight is missing"),
@@ -271,6 +279,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         "enc1.body.conv1.weight has the impossible shape [0]",
     ),
     "NaN": (saved(lambda: {"model": state() | {"out.bias": torch.tensor([0.0, torch.nan])}}), "NaN"),
+    "integers": (saved(lambda: state() | {"out.bias": torch.zeros(2, dtype=torch.int32)}), "the weights hold int32"),
     "NaN of ours": (nan_safetensors, "NaN"),
     "no heads": (saved(lambda: without("freqs")), "freqs is missing, so its heads are unknown"),
     "unequal heads": (
