@@ -1,4 +1,4 @@
-"""What decodes audio files: libsndfile, and FFmpeg's libraries (PyAV) for the containers that it cannot read.
+"""What decodes audio files: libsndfile, and for what it cannot read FFmpeg, its libraries (PyAV) or its program.
 
 A decoder is opened with `opened` and then says what it found and hands out blocks. The libraries are imported
 where a file is opened: a prepared library trains on a machine that has none.
@@ -96,12 +96,14 @@ def opened(path: Path) -> Iterator[Decoder]:
         return
     import soundfile
 
+    from ftcore import ffmpeg
+
     if path.suffix.lower() == ".raw":  # libsndfile would want to be told what is in it
         raise FtError(f"{path}: raw samples say neither rate nor channels; convert it to wav")
     try:
         sound = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
-        if path.suffix.lower() in SNDFILE or not _has_av():
+        if path.suffix.lower() in SNDFILE or not (_has_av() or ffmpeg.found()):
             raise FtError(f"{path}: not readable as audio ({reason(error)})") from None
         with _open_container(path) as decoder:  # any other suffix: a video, perhaps
             yield decoder
@@ -198,8 +200,20 @@ class ContainerDecoder:
 
 @contextmanager
 def _open_container(path: Path) -> Iterator[Decoder]:
+    from ftcore import ffmpeg
+
     if not _has_av():
-        raise FtError(f"{path}: reading {path.suffix} needs PyAV: {INSTALL}; or convert it to flac or wav")
+        if not ffmpeg.found():
+            raise FtError(
+                f"{path}: reading {path.suffix} needs PyAV or ffmpeg: {INSTALL}; or convert it to flac or wav"
+            )
+        try:
+            program = ffmpeg.ProgramDecoder(path)
+        except DecodingError as error:
+            raise FtError(f"{path}: not readable as audio ({error})") from None
+        _check_channels(path, program.channels)
+        yield program
+        return
     import av
 
     try:
