@@ -171,5 +171,6 @@ def main() -> NoReturn:
 def fail(message: str, status: int) -> int:
     """Print one line and hand the status on."""
     if message:
-        typer.echo(f"ft: {' '.join(message.split())}", err=True)
+        plain = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))  # it may quote a hostile file
+        typer.echo(f"ft: {plain}", err=True)
     return status

@@ -136,7 +136,7 @@ def registering(name: str, *, summary: str, licence: str, overwrite: bool = Fals
             yield folder
             values = {"sha256": sha256(folder / MODEL), "summary": summary, "licence": licence}
             (folder / MANIFEST).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
-            if target.exists():
+            if overwrite and target.exists():
                 target.rename(Path(temporary) / "replaced")
             folder.rename(target)
     except OSError as error:

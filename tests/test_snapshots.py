@@ -161,6 +161,15 @@ def test_an_export_that_fails_registers_nothing(models: Path) -> None:
     assert list(models.iterdir()) == []
 
 
+def test_of_two_that_register_one_name_at_once_the_first_stays(models: Path) -> None:
+    with pytest.raises(FtError, match="mine: cannot be written"), registering_mine() as second:
+        with registering_mine() as first:
+            (first / "model.onnx").write_bytes(b"first")
+        (second / "model.onnx").write_bytes(b"second")
+    assert (models / "mine" / "model.onnx").read_bytes() == b"first"
+    assert [p.name for p in models.iterdir()] == ["mine"]
+
+
 def registering_mine() -> Any:
     return registry.registering("mine", summary="", licence="")
 
