@@ -194,8 +194,8 @@ class ContainerDecoder:
                         yield _plausible(block)
         except av.FFmpegError as error:
             raise DecodingError(str(error.strerror)) from None
-        except ValueError:  # how PyAV says that a frame is of another sample format than those before
-            raise DecodingError("its sample format changes") from None
+        except (ValueError, IndexError):  # PyAV's words for another sample format midway, and for another stream
+            raise DecodingError("its streams or their sample format change") from None
 
 
 @contextmanager

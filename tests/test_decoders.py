@@ -105,6 +105,12 @@ def test_a_stream_that_changes_is_refused(tmp_path: Path) -> None:
         audio.read(tmp_path / "song.aac")
 
 
+def test_a_stream_that_appears_late_is_no_traceback() -> None:
+    """A damaged flv in which FFmpeg finds another stream only when it reads from the start again."""
+    with pytest.raises(FtError, match=r"late_stream.flv: damaged after \d\.\d s"):
+        audio.read(Path(__file__).parent / "data" / "late_stream.flv")
+
+
 def test_playlists_lead_nowhere(tmp_path: Path) -> None:
     encoded(tmp_path / "song.mka", "flac", "s32")
     for name in ("list.xyz", "list.m4a"):
