@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
 import sys
@@ -397,21 +398,50 @@ def test_pictures_and_what_is_said(tiny_model: Path, song: Path, capsys: pytest.
     assert events[-1]["peak_memory_bytes"] > 10**7
 
 
-def test_every_command_of_the_guide_runs(song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def walk(page: str) -> list[str]:
+    """The commands of a page that stand between its marks."""
+    text = (ROOT / page).read_text().split("<!-- test: walk -->")[1].split("<!-- test: end -->")[0]
+    return [line for line in text.splitlines() if line and not line.startswith(("`", "pip "))]
+
+
+@pytest.fixture
+def folder(song: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with songs as the pages name them."""
+    monkeypatch.chdir(song.parent)
+    for name in ("albums/a/one.wav", "albums/two.wav"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(song.read_bytes())
+    for name in ("song.flac", "song.mp3"):
+        soundfile.write(name, noise(6000, 2).T, 8000)
+    return song.parent
+
+
+def test_every_command_of_the_guide_runs(folder: Path) -> None:
     """The walk of docs/separating.md, with the bundled model."""
-    folder = song.parent
-    for name in ("a/one.wav", "two.wav"):
-        (folder / "albums" / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / "albums" / name).write_bytes(song.read_bytes())
-    monkeypatch.chdir(folder)
-    walk = (ROOT / "docs" / "separating.md").read_text().split("<!-- test: walk -->")[1].split("<!-- test: end -->")[0]
-    commands = [shlex.split(line, comments=True)[1:] for line in walk.splitlines() if line.startswith("ft ")]
+    commands = walk("docs/separating.md")
     assert len(commands) == 17
     for command in commands:
-        ft(*command)
+        ft(*shlex.split(command, comments=True)[1:])
     made = {p.relative_to(folder).as_posix() for p in folder.rglob("*_vocals.*")}
     tree = {f"stems/{song}_vocals.wav" for song in ("a/one", "two")}
     single = {f"{place}song_vocals.wav" for place in ("", "part/", "plotted/", "better/", "both/", "events/")}
     assert made == tree | single | {"stems/song_vocals.flac"}
     assert (folder / "named" / "vocals" / "song.wav").exists()
     assert (folder / "plotted" / "song_plot.png").exists()
+
+
+def test_every_command_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commands = walk("README.md")
+    assert len(commands) == 9
+    for command in commands:
+        name, *arguments = shlex.split(command, comments=True)
+        if name == "ft":
+            ft(*arguments)
+    (through_pipes,) = (command for command in commands if command.startswith("cat"))
+    ours = through_pipes.replace("ft ", f"{shlex.quote(sys.executable)} -m ftcli ")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(ours, shell=True, check=True, env=environment, capture_output=True)
+    assert soundfile.info("vocals.wav").frames == 6000
+    assert (folder / "song_instrumental.mp3").exists()
+    assert (folder / "part" / "song_plot.png").exists()
+    assert soundfile.info(folder / "stems" / "a" / "one_vocals.flac").frames == 6000
