@@ -1,35 +1,27 @@
-"""Audio files as streams: read in blocks, write complete or not at all.
+"""Audio files as streams of blocks, float32 [channels, samples] at full scale 1.
 
-A block is float32 [channels, samples] at full scale 1. What decodes the files is in `ftcore.decoders`.
+What decodes the files is in `ftcore.decoders`, what writes stems in `ftcore.encoders`.
 """
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from ftcore import decoders
-from ftcore.atomic import replacing
 from ftcore.decoders import BLOCK as BLOCK
 from ftcore.decoders import BitDepth as BitDepth
 from ftcore.decoders import Block as Block
 from ftcore.errors import FtError
-
-Format = Literal["wav", "flac", "ogg"]
 
 SUFFIXES = decoders.SNDFILE | decoders.FFMPEG
 """Suffixes, in lower case, by which folders are searched."""
 
 RATES = range(8_000, 192_001)
 """Sample rates that are accepted, in Hz."""
-
-INTEGER_BITS = {"16": 16, "24": 24}
 
 
 @dataclass(frozen=True)
@@ -43,11 +35,24 @@ class AudioInfo:
     """Per channel, as the header says."""
     bit_depth: BitDepth
     """The depth that holds what the file holds (16 for lossy formats)."""
+    first: int = 0
+    """The first sample to read, where only a part of the file is wanted."""
+    whole: bool = True
+    """Whether that is the whole file, which must then hold no more than its header says."""
 
     @property
     def seconds(self) -> float:
         """Length by the header."""
         return self.samples / self.rate
+
+    def section(self, start: float = 0.0, duration: float | None = None) -> AudioInfo:
+        """The part from `start` seconds on, at most `duration` long. Raises FtError where nothing is left."""
+        first = round(start * self.rate)
+        left = self.samples - first
+        samples = left if duration is None else min(left, round(duration * self.rate))
+        if first < 0 or samples <= 0:
+            raise FtError(f"{self.path}: is {self.seconds:.1f} s long, so nothing is left of that part of it")
+        return replace(self, first=first, samples=samples, whole=samples == self.samples)
 
 
 def probe(path: Path) -> AudioInfo:
@@ -68,20 +73,24 @@ def probe(path: Path) -> AudioInfo:
 
 
 def read_blocks(info: AudioInfo) -> Iterator[Block]:
-    """All samples of the file, in blocks. Raises FtError if it holds other than its header promised."""
-    done = 0
+    """All samples of the file, or of its section, in blocks. Raises FtError if it holds other than promised."""
+    done, end = 0, info.first + info.samples
     with decoders.opened(info.path) as decoder:
         try:
             for block in decoder.blocks():
-                if not np.isfinite(block).all():
+                part = block[:, max(info.first - done, 0) : end - done]
+                if not np.isfinite(part).all():
                     raise FtError(f"{info.path}: holds NaN or infinite samples near {done / info.rate:.1f} s")
                 done += block.shape[1]
-                yield block
+                if part.shape[1]:
+                    yield part
+                if done >= end and not info.whole:
+                    break
         except decoders.DecodingError as error:
             raise FtError(f"{info.path}: damaged after {done / info.rate:.1f} s ({error})") from None
-    if done != info.samples:
+    if done < end or (done > end and info.whole):
         raise FtError(
-            f"{info.path}: is truncated or damaged: {done / info.rate:.1f} s could be read of {info.seconds:.1f} s"
+            f"{info.path}: is truncated or damaged: {done / info.rate:.1f} s could be read of {end / info.rate:.1f} s"
         )
 
 
@@ -99,90 +108,3 @@ def find(folder: Path) -> list[Path]:
     if not found:
         raise FtError(f"{folder}: no audio files in this folder")
     return found
-
-
-class Spool:
-    """A stem on its way to disk: float32 samples in a nameless temporary file in `folder`.
-
-    They are encoded once the peak of all stems is known. The file vanishes with the process.
-    """
-
-    def __init__(self, folder: Path, channels: int) -> None:
-        self.folder = folder
-        self.channels = channels
-        self.peak = 0.0
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed by __exit__)
-
-    def write(self, block: Block) -> None:
-        """Append [channels, samples]. Raises FtError when the disk is full."""
-        self.peak = max(self.peak, float(np.abs(block).max(initial=0.0)))
-        try:
-            self._file.write(np.ascontiguousarray(block.T).tobytes())
-        except OSError as error:
-            raise FtError(f"{self.folder}: cannot be written ({error.strerror})") from None
-
-    def blocks(self) -> Iterator[Block]:
-        """Everything written so far, [channels, samples] at a time."""
-        self._file.seek(0)
-        while data := self._file.read(BLOCK * self.channels * 4):
-            yield np.frombuffer(data, np.float32).reshape(-1, self.channels).T
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._file.close()
-
-
-def encode(
-    spool: Spool, path: Path, *, rate: int, samples: int, file_format: Format, bit_depth: BitDepth, gain: float
-) -> None:
-    """Write a spooled stem, times `gain`, as an audio file. Raises FtError."""
-    import soundfile
-
-    subtype = "VORBIS" if file_format == "ogg" else {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}[bit_depth]
-    container = file_format.upper()
-    if container == "WAV" and samples * spool.channels * 4 > 4_000_000_000:
-        container = "RF64"  # a plain WAV header counts to 4 GiB
-    bits = INTEGER_BITS.get(bit_depth) if file_format != "ogg" else None
-    try:
-        with soundfile.SoundFile(path, "w", rate, spool.channels, subtype, format=container) as file:
-            for block in spool.blocks():
-                file.write(_quantise(block * np.float32(gain), bits).T)
-        complete = soundfile.info(path).frames == samples
-    except soundfile.LibsndfileError as error:
-        raise FtError(
-            f"cannot write {file_format}, {rate} Hz, {spool.channels} channels ({decoders.reason(error)})"
-        ) from None
-    except AssertionError:  # how soundfile says that less was written than given
-        complete = False
-    if not complete:
-        raise FtError(f"{path.parent}: cannot be written (No space left on device?)")
-
-
-def write_preview(path: Path, wave: Block, rate: int) -> None:
-    """A [channels, samples] wave as 16-bit FLAC; what exceeds full scale is clipped. Raises FtError."""
-    import soundfile
-
-    with replacing(path) as part:
-        try:
-            soundfile.write(part, wave.T, rate)
-        except (soundfile.LibsndfileError, AssertionError):
-            raise FtError(f"{path}: cannot be written (No space left on device?)") from None
-
-
-def full_scale(file_format: Format, bit_depth: BitDepth) -> float:
-    """The largest sample value that the output format can hold."""
-    if file_format != "ogg" and bit_depth == "32f":
-        return float("inf")
-    return 1.0 - 2.0 ** (1 - INTEGER_BITS.get(bit_depth, 16))
-
-
-def _quantise(block: Block, bits: int | None) -> npt.NDArray[np.float32 | np.int32]:
-    """Integers left-aligned in 32 bits, on the same grid as libsndfile reads them; floats stay."""
-    if bits is None:
-        return block
-    scale = 2 ** (bits - 1)
-    whole = np.clip(np.rint(block.astype(np.float64) * scale), -scale, scale - 1)
-    shifted: npt.NDArray[np.int32] = whole.astype(np.int32) << (32 - bits)
-    return shifted

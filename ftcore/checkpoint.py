@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any
 
 import safetensors.torch
@@ -12,7 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from ftcore.atomic import write_bytes
-from ftcore.config import SignalConfig, network_config
+from ftcore.config import SignalConfig, check_fit, network_config, parse_object
 from ftcore.errors import FtError
 from ftcore.nn.families import build
 from ftcore.nn.spectral import SpectralNetwork
@@ -22,6 +23,9 @@ FORMAT = 1
 
 KEY = "ft"
 """The one metadata key: safetensors orders several at random, which would change the bytes."""
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+"""Of weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,20 +63,23 @@ def load(path: Path) -> Checkpoint:
     except (OSError, SafetensorError) as error:
         raise FtError(f"{path}: not a readable safetensors file ({str(error).splitlines()[0]})") from None
     try:
-        description = json.loads(metadata[KEY])
-        version, network, signal = description["format"], description["network"], description["signal"]
-    except (KeyError, TypeError, json.JSONDecodeError):
+        description = parse_object(metadata[KEY])
+        version, network, values = description["format"], description["network"], description["signal"]
+        provenance = description.get("provenance", {})
+        if not isinstance(provenance, dict):
+            raise ValueError("no provenance")
+    except (KeyError, ValueError):
         raise FtError(f"{path}: a safetensors file, but not a checkpoint of ft (no description inside)") from None
     if version != FORMAT:
-        raise FtError(f"{path}: checkpoint format {version}, this version of ft reads {FORMAT}")
+        raise FtError(f"{path}: checkpoint format {shown(version)}, this version of ft reads {FORMAT}")
+    if odd := [f"{k} are {str(t.dtype)[6:]}" for k, t in tensors.items() if t.dtype not in DTYPES]:
+        raise FtError(f"{path}: {len(odd)} of its weights are no numbers to compute with ({odd[0]})")
     try:
+        config, signal = network_config(network), SignalConfig.from_dict(values)
+        check_fit(config, signal)
         with torch.device("meta"):
-            built = build(network_config(network))
+            built = build(config)
         built.load_state_dict(tensors, assign=True)
     except (FtError, RuntimeError) as error:
         raise FtError(f"{path}: weights and config do not fit together ({str(error).splitlines()[0]})") from None
-    return Checkpoint(
-        network=built.eval(),
-        signal=SignalConfig.from_dict(signal),
-        provenance=description.get("provenance", {}),
-    )
+    return Checkpoint(network=built.eval(), signal=signal, provenance=provenance)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from dataclasses import dataclass
+from reprlib import repr as shown  # of values from files: never long, however large or deep they are
 from types import UnionType
 from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_hints
 
@@ -12,6 +14,37 @@ from ftcore.errors import FtError
 T = TypeVar("T")
 Output = Literal["mapping", "magnitude_mask", "complex_mask"]
 Normalisation = Literal["song_peak", "window_rms"]
+
+MOST_LEVELS = 16
+MOST_FRAMES = 4096
+"""Of a window with its context. Attention takes memory by its square."""
+MOST_OVERLAP = 16
+"""n_fft over the hop: how many windows a sample is in."""
+
+BOUNDS: dict[str, tuple[float, float]] = {
+    "audio_channels": (1, 64),
+    "features": (2, 1 << 15),
+    "fold": (1, 1 << 10),
+    "channels": (1, 1 << 12),
+    "multipliers": (1, 1 << 8),
+    "attention_maps": (0, 1 << 8),
+    "heads": (1, 1 << 10),
+    "expansion": (1, 1 << 16),
+    "latent_layers": (0, 64),
+    "latent_expansion": (1, 64),
+    "latent_kernel": (1, 31),
+    "embedding_scales": (0, MOST_LEVELS),
+    "dense_levels": (0, MOST_LEVELS),
+    "compression": (0.0, 2.0),
+    "dropout": (0.0, 1.0),
+    "decoder_dropout": (0.0, 1.0),
+    "sample_rate": (1_000, 192_000),
+    "n_fft": (4, 1 << 16),
+    "crop": (1, MOST_FRAMES),
+    "pad": (0, MOST_FRAMES // 2),
+}
+"""Least and largest value of every number that describes a model (of each entry, where there is one per level):
+beyond any network there is, and short of what a damaged or hostile file could ask for."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +62,7 @@ class SpectralConfig:
     divides each window by its own root mean square."""
 
     def __post_init__(self) -> None:
+        _check_bounds(self)
         _check(self.output in get_args(Output), f"unknown output {self.output!r}")
         _check(self.normalisation in get_args(Normalisation), f"unknown normalisation {self.normalisation!r}")
 
@@ -92,12 +126,13 @@ class NetworkConfig(SpectralConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         levels = len(self.multipliers)
-        _check(levels >= 2, "multipliers needs at least two levels")
+        _check(2 <= levels <= MOST_LEVELS, f"multipliers needs 2 to {MOST_LEVELS} levels")
         _check(len(self.attention_maps) == levels - 1, "attention_maps needs one entry per level but the last")
         _check(len(self.decoder_dropout) == levels - 1, "decoder_dropout needs one entry per level but the last")
         _check(len(self.heads) == levels, "heads needs one entry per level")
         _check(self.features % (self.fold * 2 ** (levels - 1)) == 0, "features must halve down to the last level")
-        _check(0 <= self.embedding_scales <= levels, "embedding_scales is at most the number of levels")
+        _check(self.embedding_scales <= levels, "embedding_scales is at most the number of levels")
+        _check(self.latent_kernel % 2 == 1, "latent_kernel must be odd")
         for level, maps in enumerate(self.attention_maps):
             if maps:
                 _check_heads(self.level_features(level), self.heads[level], f"level {level + 1}")
@@ -145,7 +180,11 @@ class EarlyConfig(SpectralConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check(2 <= self.levels <= MOST_LEVELS, f"multipliers needs 1 to {MOST_LEVELS - 1} levels")
         _check(len(self.attention_maps) == self.levels, "attention_maps needs one entry per level")
+        _check(min(self.attention_maps) > 0, "attention_maps must be positive")
+        scales = max(self.embedding_scales - 1, 0)
+        _check(self.features >> scales > 0, "embedding_scales are more than the features can be halved")
         _check(self.features % 2 ** max(self.levels - 2, 0) == 0, "features must halve down to the last level")
         for level in range(self.levels):
             _check_heads(self.level_features(level), self.heads, f"level {level}")
@@ -183,10 +222,11 @@ class SignalConfig:
     """Frames of context on either side of a window, by default."""
 
     def __post_init__(self) -> None:
-        _check(self.sample_rate > 0, "sample_rate must be positive")
-        _check(self.n_fft > 0 and self.n_fft % 2 == 0, "n_fft must be positive and even")
-        _check(0 < self.hop <= self.n_fft // 2, "hop must be at most half of n_fft")
-        _check(self.crop > 0 and self.pad >= 0, "crop must be positive and pad not negative")
+        _check_bounds(self)
+        _check(self.n_fft % 2 == 0, "n_fft must be even")
+        least = max(self.n_fft // MOST_OVERLAP, 1)
+        _check(least <= self.hop <= self.n_fft // 2, f"hop must be 1/{MOST_OVERLAP} to 1/2 of n_fft")
+        _check(self.crop + 2 * self.pad <= MOST_FRAMES, f"crop and twice pad must be {MOST_FRAMES} frames at most")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -198,16 +238,32 @@ class SignalConfig:
         return from_plain(cls, values)
 
 
+def check_fit(network: SpectralConfig, signal: SignalConfig) -> None:
+    """Raise FtError where a network cannot take the spectrogram of this format."""
+    _check(2 * network.features == signal.n_fft, f"{network.features} features are not half of n_fft {signal.n_fft}")
+
+
+def parse_object(text: str) -> dict[str, Any]:
+    """The object that is written in JSON. Raises ValueError for any other text."""
+    try:
+        values = json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deep") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"expected an object, not {shown(values)}")
+    return values
+
+
 def from_plain(cls: type[T], values: Any) -> T:
     """Build the dataclass `cls`, and those inside it, from plain JSON or TOML values.
 
     Unknown, missing or impossible ones raise FtError that names them.
     """
     if not isinstance(values, dict):
-        raise FtError(f"not a {cls.__name__}: {values!r}")
+        raise FtError(f"not a {cls.__name__}: {shown(values)}")
     hints = get_type_hints(cls)
     if unknown := sorted(set(values) - set(hints)):
-        raise FtError(f"not a {cls.__name__} of this version of ft: it has no {', '.join(unknown)}")
+        raise FtError(f"not a {cls.__name__} of this version of ft: it has no {', '.join(unknown)[:200]}")
     built = {}
     for name, value in values.items():
         try:
@@ -243,22 +299,34 @@ def _typed(hint: Any, value: Any) -> Any:
     if kind is tuple:
         open_ended = inner[-1] is Ellipsis
         if not isinstance(value, (list, tuple)) or not (open_ended or len(value) == len(inner)):
-            raise ValueError(f"expected a list{'' if open_ended else f' of {len(inner)}'}, not {value!r}")
+            raise ValueError(f"expected a list{'' if open_ended else f' of {len(inner)}'}, not {shown(value)}")
         return tuple(_typed(inner[0] if open_ended else inner[i], v) for i, v in enumerate(value))
     if kind is Literal:
         if value not in inner:
-            raise ValueError(f"expected {', '.join(map(str, inner[:-1]))} or {inner[-1]}, not {value!r}")
+            raise ValueError(f"expected {', '.join(map(str, inner[:-1]))} or {inner[-1]}, not {shown(value)}")
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise ValueError(f"{shown(value)} is too large") from None
     if type(value) is not hint:
-        raise ValueError(f"expected {hint.__name__}, not {value!r}")
+        raise ValueError(f"expected {hint.__name__}, not {shown(value)}")
     return value
 
 
 def _check(holds: bool, message: str) -> None:
     if not holds:
         raise FtError(f"impossible configuration: {message}")
+
+
+def _check_bounds(config: Any) -> None:
+    """Every number of a config within BOUNDS."""
+    for field in dataclasses.fields(config):
+        if field.name in BOUNDS:
+            (least, most), value = BOUNDS[field.name], getattr(config, field.name)
+            for entry in value if isinstance(value, tuple) else (value,):
+                _check(least <= entry <= most, f"{field.name} must be {least} to {most}, not {shown(entry)}")
 
 
 def _check_heads(width: int, heads: int, where: str) -> None:

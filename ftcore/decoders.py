@@ -1,4 +1,4 @@
-"""What decodes audio files: libsndfile, and FFmpeg's libraries (PyAV) for the containers that it cannot read.
+"""What decodes audio files: libsndfile, and for what it cannot read FFmpeg, its libraries (PyAV) or its program.
 
 A decoder is opened with `opened` and then says what it found and hands out blocks. The libraries are imported
 where a file is opened: a prepared library trains on a machine that has none.
@@ -35,8 +35,20 @@ FFMPEG = frozenset({".m4a", ".m4b", ".aac", ".mp4", ".webm", ".mka", ".wma", ".a
 
 INSTALL = "pip install 'frame-transformer[m4a]'"
 
+CONTAINERS = (
+    "mov,matroska,webm,aac,asf,ac3,eac3,ape,wv,avi,flv,mpeg,mpegts,ogg,wav,w64,flac,mp3,aiff,caf,au,amr,dts,tta,tak,"
+    "mpc,mpc8,mlp,truehd,loas,dsf,voc"
+)
+"""FFmpeg's formats that hold audio. Its others would follow a playlist to other files, or play a script for hours."""
+
 BLOCK = 1 << 16
 """Samples per block, at most."""
+
+MOST_CHANNELS = 64
+"""Beyond any recording there is: what says so is a damaged header, and every channel takes memory."""
+
+LOUDEST = 1e10
+"""Full scale being 1, and 2**31 where integers were stored as floats. Far beyond, spectra overflow."""
 
 
 class Decoder(Protocol):
@@ -84,15 +96,20 @@ def opened(path: Path) -> Iterator[Decoder]:
         return
     import soundfile
 
+    from ftcore import ffmpeg
+
+    if path.suffix.lower() == ".raw":  # libsndfile would want to be told what is in it
+        raise FtError(f"{path}: raw samples say neither rate nor channels; convert it to wav")
     try:
         sound = soundfile.SoundFile(path)
     except soundfile.LibsndfileError as error:
-        if path.suffix.lower() in SNDFILE or not _has_av():
+        if path.suffix.lower() in SNDFILE or not (_has_av() or ffmpeg.found()):
             raise FtError(f"{path}: not readable as audio ({reason(error)})") from None
         with _open_container(path) as decoder:  # any other suffix: a video, perhaps
             yield decoder
         return
     with sound:
+        _check_channels(path, sound.channels)
         yield SoundDecoder(sound)
 
 
@@ -120,7 +137,7 @@ class SoundDecoder:
                 raise DecodingError(reason(error)) from None
             if block.shape[1] == 0:
                 return
-            yield np.ascontiguousarray(block)
+            yield _plausible(np.ascontiguousarray(block))
 
 
 class ContainerDecoder:
@@ -162,33 +179,67 @@ class ContainerDecoder:
         import av
 
         left = self._known
-        planes = av.AudioResampler(format="fltp")
+        packed = av.AudioResampler(format="flt")  # PyAV 18 reads beyond its memory at the ninth plane
         try:
             self._container.seek(0)
             for frame in self._container.decode(self._stream):
-                for part in planes.resample(frame):
-                    block = np.ascontiguousarray(part.to_ndarray()[:, :left], np.float32)
+                if (frame.sample_rate, frame.layout.nb_channels) != (self.rate, self.channels):
+                    raise DecodingError("its rate or channels are not those of the header")
+                for part in packed.resample(frame):
+                    samples = part.to_ndarray().reshape(-1, self.channels).T
+                    block = np.ascontiguousarray(samples[:, :left], np.float32)
                     if left is not None:
                         left -= block.shape[1]
                     if block.shape[1]:
-                        yield block
+                        yield _plausible(block)
         except av.FFmpegError as error:
             raise DecodingError(str(error.strerror)) from None
+        except (ValueError, IndexError):  # PyAV's words for another sample format midway, and for another stream
+            raise DecodingError("its streams or their sample format change") from None
 
 
 @contextmanager
 def _open_container(path: Path) -> Iterator[Decoder]:
+    from ftcore import ffmpeg
+
     if not _has_av():
-        raise FtError(f"{path}: reading {path.suffix} needs PyAV: {INSTALL}; or convert it to flac or wav")
+        if not ffmpeg.found():
+            raise FtError(
+                f"{path}: reading {path.suffix} needs PyAV or ffmpeg: {INSTALL}; or convert it to flac or wav"
+            )
+        try:
+            program = ffmpeg.ProgramDecoder(path)
+        except DecodingError as error:
+            raise FtError(f"{path}: not readable as audio ({error})") from None
+        _check_channels(path, program.channels)
+        yield program
+        return
     import av
 
     try:
-        with av.open(str(path), metadata_errors="ignore") as container:
+        with av.open(str(path), metadata_errors="ignore", options={"format_whitelist": CONTAINERS}) as container:
             if not container.streams.audio:
                 raise FtError(f"{path}: has no audio in it")
-            yield ContainerDecoder(container, container.streams.audio[0])
+            stream = container.streams.audio[0]
+            codec = stream.codec_context
+            if codec is None or codec.format is None or not stream.rate or not stream.channels:
+                raise FtError(f"{path}: not readable as audio (nothing decodes its codec)")
+            _check_channels(path, stream.channels)
+            yield ContainerDecoder(container, stream)
     except av.FFmpegError as error:
         raise FtError(f"{path}: not readable as audio ({error.strerror})") from None
+
+
+def _check_channels(path: Path, channels: int) -> None:
+    if channels > MOST_CHANNELS:
+        raise FtError(f"{path}: says that it has {channels} channels; {MOST_CHANNELS} are accepted")
+
+
+def _plausible(block: Block) -> Block:
+    """The block, unless it holds finite samples beyond LOUDEST. (Whether others are welcome is the caller's matter.)"""
+    if LOUDEST < np.abs(block).max() < np.inf:
+        raise DecodingError("samples far beyond full scale")
+    return block
 
 
 def _has_av() -> bool:

@@ -7,3 +7,16 @@ class FtError(Exception):
 
 class UsageError(FtError):
     """The request itself makes no sense (exit status 2), as opposed to a file that failed (1)."""
+
+
+class Mendable(FtError):
+    """Something that one command mends; the text is the problem, and then that command."""
+
+    def __init__(self, problem: str, fix: str) -> None:
+        super().__init__(f"{problem}: {fix}")
+        self.problem = problem
+        self.fix = fix
+
+
+class Terminated(BaseException):
+    """SIGTERM came: leave as after Ctrl-C, nothing half-written."""

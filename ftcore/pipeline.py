@@ -17,9 +17,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-import soxr
 
-from ftcore.audio import Block
+from ftcore.decoders import Block
+from ftcore.ensemble import pair
+from ftcore.resampling import resample
 from ftcore.runtime import Model
 from ftcore.stft import Complex, istft, stft
 
@@ -37,6 +38,8 @@ class Windowing:
     """Frames of context on either side; beyond the song's ends they are zero."""
     batch: int = 1
     """Windows that go through the network at once."""
+    shift: int = 0
+    """Frames by which the first window begins before the song, so that all windows lie elsewhere."""
 
 
 def separate_blocks(
@@ -57,10 +60,8 @@ def separate_blocks(
 
     mixture = stft(_grouped(remembered(), rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
     estimates = istft(vocal_frames(mixture, model, windowing, peak), signal.n_fft, signal.hop)
-    for vocals in resample((ungroup(v, groups, channels) for v in estimates), signal.sample_rate, rate):
-        yield from _pair(waiting, vocals)
-    for block in waiting:  # resampling may round the length down
-        yield block, np.zeros_like(block)
+    vocals = resample((ungroup(v, groups, channels) for v in estimates), signal.sample_rate, rate)
+    yield from pair(waiting, vocals)  # resampling may round the length down
 
 
 def song_peak(blocks: Iterable[Block], *, rate: int, channels: int, model: Model) -> float:
@@ -86,41 +87,25 @@ def ungroup(x: Block, groups: Index, channels: int) -> Block:
     return np.stack([x[groups == c].mean(axis=0) for c in range(channels)])
 
 
-def resample(blocks: Iterable[Block], source: int, target: int) -> Iterator[Block]:
-    """Blocks [channels, samples] at rate `source`, as blocks at rate `target`."""
-    if source == target:
-        yield from blocks
-        return
-    stream = None
-    for block in blocks:
-        if stream is None:
-            stream = soxr.ResampleStream(source, target, block.shape[0], dtype="float32", quality="HQ")
-            rest = np.zeros((0, block.shape[0]), np.float32)
-        out = stream.resample_chunk(np.ascontiguousarray(block.T))
-        if len(out):
-            yield np.ascontiguousarray(out.T)
-    if stream is not None:
-        yield np.ascontiguousarray(stream.resample_chunk(rest, last=True).T)
-
-
 def vocal_frames(frames: Iterable[Complex], model: Model, windowing: Windowing, peak: float) -> Iterator[Complex]:
     """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides."""
     crop, pad = windowing.crop, windowing.pad
     step = crop * windowing.batch
+    early = windowing.shift  # frames before the song that are not to be handed on
     buffer: Complex | None = None  # `pad` frames of context, then the frames not yet separated
     for chunk in frames:
         if buffer is None:
-            buffer = np.zeros((*chunk.shape[:-1], pad), np.complex64)
+            buffer = np.zeros((*chunk.shape[:-1], pad + early), np.complex64)
         buffer = np.concatenate((buffer, chunk), axis=-1)
         while buffer.shape[-1] >= step + 2 * pad:
-            yield _separate(buffer[..., : step + 2 * pad], model, windowing, peak)
-            buffer = buffer[..., step:]
+            yield _separate(buffer[..., : step + 2 * pad], model, windowing, peak)[..., early:]
+            buffer, early = buffer[..., step:], 0
     while buffer is not None and buffer.shape[-1] > pad:
         left = min(buffer.shape[-1] - pad, step)
         short = -left % crop + left + 2 * pad - buffer.shape[-1]
         part = np.pad(buffer, [(0, 0)] * 3 + [(0, max(short, 0))])
-        yield _separate(part[..., : -left % crop + left + 2 * pad], model, windowing, peak)[..., :left]
-        buffer = buffer[..., left:]
+        yield _separate(part[..., : -left % crop + left + 2 * pad], model, windowing, peak)[..., early:left]
+        buffer, early = buffer[..., left:], 0
 
 
 def _separate(z: Complex, model: Model, windowing: Windowing, peak: float) -> Complex:
@@ -146,14 +131,3 @@ def _separate(z: Complex, model: Model, windowing: Windowing, peak: float) -> Co
 
 def _grouped(blocks: Iterable[Block], rate: int, target: int, groups: Index) -> Iterator[Block]:
     return (block[groups] for block in resample(blocks, rate, target))
-
-
-def _pair(waiting: deque[Block], vocals: Block) -> Iterator[tuple[Block, Block]]:
-    """Match vocals with the oldest samples of the mixture; vocals past its end are dropped."""
-    while waiting and vocals.shape[1]:
-        mixture = waiting.popleft()
-        count = min(mixture.shape[1], vocals.shape[1])
-        if count < mixture.shape[1]:
-            waiting.appendleft(mixture[:, count:])
-        yield mixture[:, :count], vocals[:, :count]
-        vocals = vocals[:, count:]

@@ -5,22 +5,27 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import re
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
+from reprlib import repr as shown
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
-from ftcore.config import SignalConfig, SpectralConfig, network_config
-from ftcore.errors import FtError
+from ftcore.config import SignalConfig, SpectralConfig, check_fit, network_config, parse_object
+from ftcore.errors import FtError, Mendable
 
 FORMAT = 1
 """Version of the metadata; a reader refuses versions it does not know."""
 
 KEY = "ft"
 """Metadata key that holds the description as JSON."""
+
+LARGEST = 1e15
+"""Values that no network gives unless its file is damaged; they would overflow on their way to samples."""
 
 INSTALL = "pip install 'frame-transformer[cpu]'"
 INSTALL_GPU = "pip install 'frame-transformer[gpu]'"
@@ -35,6 +40,9 @@ class ModelInfo:
     precision: str = "fp32"
     provenance: dict[str, Any] = field(default_factory=dict)
     """Where the weights come from, and their licence."""
+
+    def __post_init__(self) -> None:
+        check_fit(self.network, self.signal)
 
     def to_json(self) -> str:
         """The metadata entry."""
@@ -52,17 +60,18 @@ class ModelInfo:
     def from_json(cls, text: str) -> ModelInfo:
         """The inverse of `to_json`. Raises FtError."""
         try:
-            values = json.loads(text)
-            version = values["format"]
-            if version != FORMAT:
-                raise FtError(f"model format {version}, this version of ft reads {FORMAT}")
+            values = parse_object(text)
+            if values["format"] != FORMAT:
+                raise FtError(f"model format {shown(values['format'])}, this version of ft reads {FORMAT}")
+            if not isinstance(values["precision"], str) or not isinstance(values["provenance"], dict):
+                raise ValueError("precision or provenance of another type")
             return cls(
                 network=network_config(values["network"]),
                 signal=SignalConfig.from_dict(values["signal"]),
                 precision=values["precision"],
                 provenance=values["provenance"],
             )
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError) as error:
+        except (KeyError, ValueError) as error:
             raise FtError(f"its description is damaged ({error})") from None
 
 
@@ -82,6 +91,10 @@ class Model(Protocol):
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[B, spectral channels, F, T] -> the same shape: instrumental or mask, see `SpectralNetwork.estimate`."""
         ...
+
+
+class OutOfMemoryError(FtError):
+    """The device has too little memory for this batch and window."""
 
 
 class OnnxModel:
@@ -109,35 +122,43 @@ class OnnxModel:
         if device.startswith("cuda") and self.provider != "CUDAExecutionProvider":
             hint = "" if "CUDAExecutionProvider" in ort.get_available_providers() else f"; {INSTALL_GPU}"
             raise FtError(f"device {device}: CUDA does not work here ({reason() or 'no CUDA provider'}){hint}")
-        text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+        try:
+            text = self._session.get_modelmeta().custom_metadata_map.get(KEY)
+            self._inputs = [value.name for value in self._session.get_inputs()]
+        except UnicodeDecodeError:
+            raise FtError(f"{path}: its description is damaged (no UTF-8)") from None
         if text is None:
             raise FtError(f"{path}: an ONNX file, but not a model of ft (no description inside)")
         try:
             self.info = ModelInfo.from_json(text)
         except FtError as error:
             raise FtError(f"{path}: {error}") from None
-        self._input = self._session.get_inputs()[0].name
+        self._path = path
 
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[B, spectral channels, F, T] -> the same shape. Raises FtError when onnxruntime fails."""
         try:
-            (y,) = self._session.run(None, {self._input: x})
+            (y,) = self._session.run(None, dict.fromkeys(self._inputs, x))
         except Exception as error:
-            raise FtError(f"inference failed ({first_line(error)})") from None
-        return np.asarray(y)
+            kind = OutOfMemoryError if re.search(r"out of memory|allocate memory|bad_alloc", str(error)) else FtError
+            raise kind(f"{self._path}: inference failed ({first_line(error)})") from None
+        y = np.asarray(y)
+        if y.shape != x.shape or y.dtype != np.float32 or not np.abs(y).max() < LARGEST:  # or NaN
+            raise FtError(f"{self._path}: inference failed (it gives no spectrogram: the file is damaged)")
+        return y
 
 
 def import_onnxruntime() -> Any:
-    """The module. Raises FtError saying what to install when it is missing or installed twice."""
+    """The module. Raises Mendable saying what to install when it is missing or installed twice."""
     if {"onnxruntime", "onnxruntime-gpu"} <= installed_runtimes():
-        raise FtError(
-            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other: "
-            f"pip uninstall -y onnxruntime onnxruntime-gpu, then {INSTALL} (or [gpu])"
+        raise Mendable(
+            "onnxruntime and onnxruntime-gpu are both installed and overwrite each other",
+            f"pip uninstall -y onnxruntime onnxruntime-gpu, then {INSTALL} (or [gpu])",
         )
     try:
         import onnxruntime
     except ImportError as error:
-        raise FtError(f"onnxruntime cannot be imported ({first_line(error)}): {INSTALL} (or [gpu])") from None
+        raise Mendable(f"onnxruntime cannot be imported ({first_line(error)})", f"{INSTALL} (or [gpu])") from None
     return onnxruntime
 
 
@@ -178,5 +199,6 @@ def preloaded(ort: Any, device: str) -> Any:
 
 
 def first_line(error: BaseException) -> str:
-    """The first line of an error's text, shortened."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    """The first line of an error's text, shortened; it may quote a damaged file."""
+    text = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+    return "".join(c if c.isprintable() else "?" for c in text)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -12,9 +13,12 @@ from typing import Literal, get_args
 import numpy as np
 import numpy.typing as npt
 
-from ftcore import audio
+from ftcore import audio, tags
 from ftcore.atomic import make_folder, replacing
-from ftcore.audio import BitDepth, Block, Format
+from ftcore.audio import AudioInfo
+from ftcore.decoders import BLOCK, BitDepth, Block
+from ftcore.encoders import FORMATS, Format, Spool, check_format, encode, full_scale
+from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
 from ftcore.pipeline import Windowing, separate_blocks, song_peak
 from ftcore.runtime import Model, OnnxModel
@@ -24,6 +28,9 @@ STEMS: tuple[Stem, ...] = get_args(Stem)
 
 ProgressCallback = Callable[[float, float], None]
 """Called with (seconds of audio done, seconds in all) after every window."""
+
+Named = str | Path | Model
+"""A model: its name, the path of an exported one, or an open one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,36 +45,50 @@ class Result:
     """Seconds it took."""
     gain_db: float
     """Shared gain of all stems in dB; below 0 only where one would have clipped."""
+    plot: Path | None = None
+    """The picture, where one was drawn."""
+    notes: tuple[str, ...] = ()
+    """What is not as one might expect, a sentence each."""
 
 
 class Separator:
     """Takes songs apart into vocals and instrumental.
 
-    `model` is the name of a known model, a path of an exported one, or an open `Model`; `device` is
-    auto, cpu, cuda or cuda:N; `crop`, `pad` (frames) and `batch` default to what the model says.
-    Raises FtError when the model cannot be opened.
+    `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble`
+    says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N; `crop`,
+    `pad` (frames) and `batch` default to what the model says. `tta` separates once more with all windows shifted by
+    half of one and averages, for twice the time. Raises FtError when a model cannot be opened.
     """
 
     def __init__(
         self,
-        model: str | Path | Model = "starter",
+        model: Named | Sequence[Named] = "starter",
         *,
         device: str = "auto",
         crop: int | None = None,
         pad: int | None = None,
         batch: int = 1,
+        tta: bool = False,
+        ensemble: Ensemble = "mean",
     ) -> None:
-        if isinstance(model, (str, Path)):
-            from snapshots.registry import find_model
+        given = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
+        self.models: list[Model] = [opened(m, device) for m in given]
+        self.ensemble = ensemble
+        self.windowings = []
+        for each in self.models:
+            signal = each.info.signal
+            windowing = Windowing(
+                crop=signal.crop if crop is None else crop, pad=signal.pad if pad is None else pad, batch=batch
+            )
+            if windowing.crop < 1 or windowing.pad < 0 or batch < 1:
+                raise UsageError("crop and batch must be at least 1, pad at least 0")
+            shifts = (0, windowing.crop // 2) if tta else (0,)
+            self.windowings.append([dataclasses.replace(windowing, shift=shift) for shift in shifts])
 
-            model = OnnxModel(find_model(str(model)), device)
-        self.model: Model = model
-        signal = model.info.signal
-        self.windowing = Windowing(
-            crop=signal.crop if crop is None else crop, pad=signal.pad if pad is None else pad, batch=batch
-        )
-        if self.windowing.crop < 1 or self.windowing.pad < 0 or batch < 1:
-            raise UsageError("crop and batch must be at least 1, pad at least 0")
+    @property
+    def provider(self) -> str:
+        """What runs the models, in onnxruntime's words."""
+        return self.models[0].provider
 
     def separate(
         self, mixture: npt.ArrayLike, sample_rate: int, progress: ProgressCallback | None = None
@@ -83,7 +104,7 @@ class Separator:
             raise FtError("audio holds NaN or infinite samples")
 
         def blocks() -> Iterator[Block]:
-            return (wave[:, i : i + audio.BLOCK] for i in range(0, wave.shape[1], audio.BLOCK))
+            return (wave[:, i : i + BLOCK] for i in range(0, wave.shape[1], BLOCK))
 
         parts = list(self._separate(blocks, wave.shape[0], wave.shape[1], sample_rate, progress))
         vocals = np.concatenate([v for _, v in parts], axis=1)
@@ -97,45 +118,87 @@ class Separator:
         stems: Iterable[Stem] = STEMS,
         file_format: Format = "wav",
         bit_depth: BitDepth | None = None,
+        start: float = 0.0,
+        duration: float | None = None,
+        overwrite: bool = True,
         progress: ProgressCallback | None = None,
     ) -> Result:
-        """Separate a file from disk to disk, in memory that does not depend on its length.
+        """Separate a file, or `duration` seconds of it from `start` on, from disk to disk.
 
-        Writes `{track}_{stem}.{format}` into the folder `out`, made if missing, at the input's rate,
-        channel count and (unless given) bit depth. The files appear complete or not at all. A stem
+        Writes `{track}_{stem}.{format}` into the folder `out`; see `separate_to`.
+        """
+        info = audio.probe(Path(path)).section(start, duration)
+        targets = output_paths(info.path, Path(out), stems, file_format)
+        return self.separate_to(
+            info, targets, file_format=file_format, bit_depth=bit_depth, overwrite=overwrite, progress=progress
+        )
+
+    def separate_to(
+        self,
+        info: AudioInfo,
+        targets: Mapping[Stem, Path],
+        *,
+        file_format: Format = "wav",
+        bit_depth: BitDepth | None = None,
+        overwrite: bool = True,
+        progress: ProgressCallback | None = None,
+    ) -> Result:
+        """Write the stems of a file, in memory that does not depend on its length.
+
+        They have the input's rate (or the next one that the format knows), channel count, tags and (unless
+        given) bit depth. The files appear complete or not at all; their folders are made if missing. A stem
         that an integer format would clip turns all stems down by one gain. Raises FtError.
         """
-        start = time.monotonic()
-        info = audio.probe(Path(path))
+        begun = time.monotonic()
+        check_format(file_format, info.channels)
         depth = bit_depth or ("24" if info.bit_depth == "32f" and file_format == "flac" else info.bit_depth)
-        targets = output_paths(info.path, Path(out), stems, file_format)
-        make_folder(Path(out))
+        for target in targets.values():
+            make_folder(target.parent)
+        notes = []
         with contextlib.ExitStack() as stack:
-            spools = {stem: stack.enter_context(audio.Spool(Path(out), info.channels)) for stem in targets}
+            spools = {
+                stem: stack.enter_context(Spool(target.parent, stem, rate=info.rate, channels=info.channels))
+                for stem, target in targets.items()
+            }
             for mixture, vocals in self._separate(
                 lambda: audio.read_blocks(info), info.channels, info.samples, info.rate, progress
             ):
                 for stem, spool in spools.items():
                     spool.write(vocals if stem == "vocals" else mixture - vocals)
             peak = max(spool.peak for spool in spools.values())
-            gain = min(1.0, audio.full_scale(file_format, depth) / max(peak, 1e-9))
-            parts = {stem: stack.enter_context(replacing(target)) for stem, target in targets.items()}
+            gain = min(1.0, full_scale(file_format, depth) / max(peak, 1e-9))
+            parts = {stem: stack.enter_context(replacing(p, overwrite=overwrite)) for stem, p in targets.items()}
+            carried = tags.read(info.path)
             for stem, spool in spools.items():
-                audio.encode(
-                    spool,
-                    parts[stem],
-                    rate=info.rate,
-                    samples=info.samples,
-                    file_format=file_format,
-                    bit_depth=depth,
-                    gain=gain,
-                )
+                encode(spool, parts[stem], samples=info.samples, file_format=file_format, bit_depth=depth, gain=gain)
+                if carried:
+                    try:
+                        tags.write(parts[stem], carried)
+                    except FtError as error:
+                        notes.append(str(error))
+        if gain < 1.0:
+            notes.append(
+                f"all stems turned down by {-20.0 * np.log10(gain):.2f} dB, or one would clip; "
+                "--format wav --bit-depth 32f keeps the level"
+            )
+        if (rate := FORMATS[file_format].rate(info.rate)) != info.rate:
+            notes.append(f"written at {rate} Hz, since {file_format} does not know {info.rate} Hz")
         return Result(
-            stems=targets,
+            stems=dict(targets),
             seconds=info.seconds,
-            elapsed=time.monotonic() - start,
+            elapsed=time.monotonic() - begun,
             gain_db=20.0 * float(np.log10(gain)),
+            notes=tuple(dict.fromkeys(notes)),
         )
+
+    def smaller(self) -> bool:
+        """Halve the batch, for a device that ran out of memory; False where it is 1 already."""
+        if self.windowings[0][0].batch == 1:
+            return False
+        self.windowings = [
+            [dataclasses.replace(w, batch=max(w.batch // 2, 1)) for w in shifted] for shifted in self.windowings
+        ]
+        return True
 
     def _separate(
         self,
@@ -145,20 +208,34 @@ class Separator:
         rate: int,
         progress: ProgressCallback | None,
     ) -> Iterator[tuple[Block, Block]]:
-        """(mixture, vocals) blocks of a source that can be read twice."""
+        """(mixture, vocals) blocks of a source that can be read again and again."""
         if rate not in audio.RATES:
             raise FtError(f"{rate} Hz is outside {audio.RATES.start} to {audio.RATES.stop - 1} Hz")
-        peak = 1.0
-        if self.model.info.network.normalisation == "song_peak":
-            peak = song_peak(blocks(), rate=rate, channels=channels, model=self.model)
+        each = []
+        for model, windowings in zip(self.models, self.windowings, strict=True):
+            peak = 1.0
+            if model.info.network.normalisation == "song_peak":
+                peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
+            shifted = [
+                separate_blocks(blocks(), rate=rate, channels=channels, model=model, windowing=w, peak=peak)
+                for w in windowings
+            ]
+            each.append(combine(shifted, "mean"))
         done = 0
-        for mixture, vocals in separate_blocks(
-            blocks(), rate=rate, channels=channels, model=self.model, windowing=self.windowing, peak=peak
-        ):
+        for mixture, vocals in combine(each, self.ensemble):
             yield mixture, vocals
             done += mixture.shape[1]
             if progress is not None:
                 progress(done / rate, samples / rate)
+
+
+def opened(model: Named, device: str) -> Model:
+    """A model ready to run. Raises FtError."""
+    if not isinstance(model, (str, Path)):
+        return model
+    from snapshots.registry import find_model
+
+    return OnnxModel(find_model(str(model)), device)
 
 
 def output_paths(path: Path, out: Path, stems: Iterable[Stem], file_format: str) -> dict[Stem, Path]:

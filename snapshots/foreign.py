@@ -45,7 +45,7 @@ def load_state_dicts(path: Path) -> dict[str, StateDict]:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
         raise FtError(f"{path}: not a readable PyTorch checkpoint ({_first_line(error)})") from None
-    found = dict(_state_dicts(content, "", DEPTH))
+    found = dict(_state_dicts(content, "", DEPTH, set()))
     if not found:
         raise FtError(f"{path}: no state dict inside (a dictionary from names to tensors)")
     for state in found.values():
@@ -64,22 +64,23 @@ def _check_archive(path: Path) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             entries = archive.infolist()
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+    except Exception:  # a damaged file can fail in any way here
         raise FtError(f"{path}: not a PyTorch checkpoint (zip format), or truncated") from None
     packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
     if packed or sum(entry.file_size for entry in entries) > size:
         raise FtError(f"{path}: refused, its parts would unpack to more than the file itself; torch writes none such")
 
 
-def _state_dicts(content: Any, place: str, depth: int) -> Iterator[tuple[str, StateDict]]:
-    if not isinstance(content, dict):
+def _state_dicts(content: Any, place: str, depth: int, seen: set[int]) -> Iterator[tuple[str, StateDict]]:
+    if not isinstance(content, dict) or id(content) in seen:  # a pickle may hold one thing in many places
         return
+    seen.add(id(content))
     state = {WRAPPERS.sub("", k): v for k, v in content.items() if isinstance(k, str) and isinstance(v, Tensor)}
     if state:
         yield place, state
     if depth:
         for key, value in content.items():
-            yield from _state_dicts(value, f"{place}.{key}" if place else str(key), depth - 1)
+            yield from _state_dicts(value, f"{place}.{key}" if place else str(key), depth - 1, seen)
 
 
 def _check_tensor(path: Path, name: str, tensor: Tensor) -> None:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ftcore.config import SignalConfig
 from ftcore.errors import FtError
 from snapshots import load_network, original, published
 from snapshots.manifest import sha256
+from snapshots.registry import slug
 
 if TYPE_CHECKING:
     from ftcore.checkpoint import Checkpoint
@@ -58,9 +58,9 @@ def _ours(path: Path) -> Recognised:
     return Recognised(
         checkpoint=loaded,
         title="a checkpoint of ft",
-        name=_slug(path),
+        name=slug(path),
         summary=f"imported from {path.name}",
-        licence=str(loaded.provenance.get("licence", "not stated in the checkpoint")),
+        licence=_stated(loaded.provenance.get("licence")),
     )
 
 
@@ -83,7 +83,7 @@ def _original(path: Path) -> Recognised:
             provenance=provenance,
         ),
         title=f"the published {snapshot.title}" if snapshot else f"a network of the original's family {title}",
-        name=snapshot.name if snapshot else _slug(path),
+        name=snapshot.name if snapshot else slug(path),
         summary=snapshot.summary if snapshot else f"{title}, imported from {path.name}",
         licence=licence,
     )
@@ -94,5 +94,7 @@ def original_signal(features: int, window: SignalConfig) -> SignalConfig:
     return dataclasses.replace(window, n_fft=2 * features, hop=features)
 
 
-def _slug(path: Path) -> str:
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip(".-_")[:64] or "imported"
+def _stated(licence: Any) -> str:
+    """What a checkpoint says of its licence, as one printable line."""
+    text = licence if isinstance(licence, str) else "not stated in the checkpoint"
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())[:200]

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from ftcore.errors import FtError
+from ftcore.errors import FtError, Mendable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,16 +24,36 @@ class Manifest:
     """SPDX identifier of the weights' licence, or what is known of it."""
     card: Path | None = None
     """The model card: data, command, seed, scores, cost, limits."""
+    package: str | None = None
+    """The distribution that it is installed with, which the registry fills in; None = the user's own."""
+
+    @property
+    def fix(self) -> str:
+        """The command that mends it when its file is not what it should be."""
+        if self.package is None:
+            return f"{removal(self.name)}, then add or import it again"
+        return f"pip install --force-reinstall --no-deps {self.package}"
+
+    def __post_init__(self) -> None:
+        for path in (self.path, self.card or self.path):
+            if not isinstance(path, Path):
+                raise FtError(f"model {self.name}: {path!r} is no pathlib.Path")
 
     def checked_path(self) -> Path:
-        """The file, its hash verified. Raises FtError showing both hashes when it differs."""
+        """The file, its hash verified. Raises Mendable showing both hashes when it differs."""
         try:
             actual = sha256(self.path)
         except OSError as error:
-            raise FtError(f"model {self.name}: {self.path} cannot be read ({error.strerror})") from None
+            raise Mendable(f"model {self.name}: {self.path} cannot be read ({error.strerror})", self.fix) from None
         if actual != self.sha256:
-            raise FtError(f"model {self.name}: {self.path} has SHA-256 {actual}, expected {self.sha256}; reinstall it")
+            problem = f"model {self.name}: {self.path} has SHA-256 {actual}, expected {self.sha256}"
+            raise Mendable(problem, self.fix)
         return self.path
+
+
+def removal(name: str) -> str:
+    """The command that removes one of the user's models."""
+    return f"ft models remove {name}"
 
 
 def sha256(path: Path) -> str:

@@ -241,8 +241,10 @@ def build(state: Mapping[str, Tensor], kind: str) -> SpectralNetwork:
 
 
 def check_finite(state: Mapping[str, Tensor]) -> None:
-    """Raise FtError naming the first tensor that holds NaN or infinite values."""
+    """Raise FtError naming the first tensor that holds no floats, or NaN or infinite values."""
     for name, tensor in state.items():
+        if not tensor.is_floating_point() or tensor.element_size() < 2:  # nothing computes with floats of 8 bits
+            raise FtError(f"the weights hold {str(tensor.dtype).removeprefix('torch.')} values ({name})")
         if not tensor.isfinite().all():
             raise FtError(f"the weights hold NaN or infinite values ({name})")
 

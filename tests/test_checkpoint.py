@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -55,11 +56,21 @@ def test_damaged_files_are_refused_with_a_reason(tiny_checkpoint: Path, tmp_path
     refuse(safetensors.torch.save(tensors), "not a checkpoint of ft")
     refuse(safetensors.torch.save(tensors, {"ft": "{}"}), "not a checkpoint of ft")
     refuse(safetensors.torch.save(tensors, {"ft": "[]"}), "not a checkpoint of ft")
+    refuse(safetensors.torch.save(tensors, {"ft": "[" * 100_000}), "not a checkpoint of ft")
+    refuse(data.replace(b'{\\"licence\\": \\"MIT\\"}', b'[\\"licence\\", \\"MIT\\"]'), "not a checkpoint of ft")
+    refuse(data.replace(b'\\"n_fft\\": 64', b'\\"n_fft\\": 66'), "32 features are not half of n_fft 66")
+    refuse(safetensors.torch.save({k: t.to(torch.cfloat) for k, t in tensors.items()}, read(data)), "are complex64")
     future = '{"format": 99, "network": {}, "signal": {}}'
     refuse(safetensors.torch.save(tensors, {"ft": future}), "format 99, this version of ft reads 1")
     refuse(data.replace(b'\\"channels\\": 2', b'\\"channels\\": 4'), "do not fit together")
     with pytest.raises(FtError, match="no such file"):
         checkpoint.load(tmp_path / "missing.safetensors")
+
+
+def read(data: bytes) -> dict[str, str]:
+    """The metadata of a safetensors file."""
+    header: dict[str, dict[str, str]] = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
+    return header["__metadata__"]
 
 
 def test_loading_a_pickle_is_refused(tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_folders_are_searched_in_any_case_of_suffix(tiny_model: Path, song: Path
     (folder / "notes.txt").write_text("no audio")
     out = song.parent / "out"
     ft("separate", folder.parent, "-m", tiny_model, "-o", out, "--stem", "vocals", "--format", "flac", "-q")
-    assert sorted(p.name for p in out.iterdir()) == ["A_vocals.flac", "b_vocals.flac"]
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.*")) == ["b_vocals.flac", "one/A_vocals.flac"]
     info = soundfile.info(out / "b_vocals.flac")
     assert (info.samplerate, info.channels, info.frames) == (16000, 1, 100)
 
@@ -121,7 +121,12 @@ def test_json_events(tiny_model: Path, song: Path, capsys: pytest.CaptureFixture
     assert "progress" in names
     assert events[-3]["stems"]["vocals"] == str(song.parent / "out" / "song_vocals.wav")
     assert events[-2]["file"].endswith("no.wav")
-    assert events[-1] == {"version": 1, "event": "summary", "files": 2, "failed": 1}
+    assert {k: events[-1][k] for k in ("event", "files", "done", "failed")} == {
+        "event": "summary",
+        "files": 2,
+        "done": 1,
+        "failed": 1,
+    }
 
 
 def test_odd_names(tiny_model: Path, song: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +164,14 @@ def test_listings(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.startswith("ft 0.")
 
 
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    ft(code=2)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("Usage: ft [OPTIONS] COMMAND")
+    assert "\n  separate   Split songs into vocals and instrumental.\n" in said.err
+
+
 def test_usage_errors_are_one_line_and_status_2(song: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for args, message in (
         (("sepurate",), "did you mean 'separate'?"),
@@ -177,44 +190,3 @@ def test_usage_errors_are_one_line_and_status_2(song: Path, capsys: pytest.Captu
         assert said.err.count("\n") == 1, said.err
         assert message in said.err
         assert said.err.startswith("ft: ")
-
-
-PLUGIN = """
-import typer
-app = typer.Typer()
-@app.command()
-def hello() -> None:
-    typer.echo("hello from a plugin")
-"""
-
-
-@pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An installed package that adds one good and one broken command."""
-    (tmp_path / "good_plugin.py").write_text(PLUGIN)
-    (tmp_path / "bad_plugin.py").write_text("raise RuntimeError('out of order')")
-    info = tmp_path / "ft_example-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: ft-example\nVersion: 1.0\n")
-    entries = "[ft.commands]\nhello = good_plugin:app\nbroken = bad_plugin:app\n[ft.models]\nlost = bad_plugin:m\n"
-    (info / "entry_points.txt").write_text(entries)
-    monkeypatch.syspath_prepend(str(tmp_path))
-
-
-@pytest.mark.usefixtures("plugin")
-def test_plugins_add_commands_and_broken_ones_harm_nobody(
-    tiny_model: Path, song: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ft("--help")
-    said = capsys.readouterr().out
-    assert "hello" in said
-    assert "From the package ft-example." in said
-    ft("hello")
-    assert capsys.readouterr().out == "hello from a plugin\n"
-    ft("broken", code=1)
-    assert "plugin 'broken' of ft-example is broken: RuntimeError: out of order" in capsys.readouterr().err
-    ft("plugins", code=1)
-    assert "BROKEN" in capsys.readouterr().out
-    ft("models", "list", code=1)
-    assert "lost" in capsys.readouterr().err
-    ft("separate", song, "-m", tiny_model, "-o", song.parent / "out", "-q")

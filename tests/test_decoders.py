@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import cast
 
 import av
+import imageio_ffmpeg
 import numpy as np
 import pytest
+import soundfile
 
-from ftcore import audio, decoders
+from ftcore import audio, decoders, ffmpeg
 from ftcore.errors import FtError
+from tests.conftest import noise
 from tests.test_cli import ft
 
 RATE = 48000
@@ -59,6 +63,14 @@ def test_lossless_containers_give_what_went_in(tmp_path: Path) -> None:
     np.testing.assert_allclose(wave, TONE, atol=2**-23)
 
 
+def test_more_channels_than_a_frame_has_planes(tmp_path: Path) -> None:
+    wave = noise(3000, 12)
+    soundfile.write(tmp_path / "song.wav", wave.T, RATE, subtype="FLOAT")
+    info, read = audio.read((tmp_path / "song.wav").rename(tmp_path / "song.m4a"))
+    assert info.channels == 12
+    np.testing.assert_array_equal(read, wave)
+
+
 def test_damaged_containers_say_so(tmp_path: Path) -> None:
     whole = {name: encoded(tmp_path / f"whole.{name}", codec) for name, codec in (("m4a", "aac"), ("aac", "aac"))}
     whole["webm"] = encoded(tmp_path / "whole.webm", "libopus", "flt")
@@ -81,10 +93,39 @@ def test_damaged_containers_say_so(tmp_path: Path) -> None:
         audio.probe(nothing)
 
 
+def test_a_stream_that_changes_is_refused(tmp_path: Path) -> None:
+    data = bytearray(encoded(tmp_path / "song.aac", "aac").read_bytes())
+    at = 0
+    while at < len(data):  # one header after the other: its sample rate, and the length of its frame
+        if at > len(data) // 2:
+            data[at + 2] = data[at + 2] & 0b11000011 | 4 << 2  # 44100 Hz
+        at += (data[at + 3] & 3) << 11 | data[at + 4] << 3 | data[at + 5] >> 5
+    (tmp_path / "song.aac").write_bytes(data)
+    with pytest.raises(FtError, match="its rate or channels are not those of the header"):
+        audio.read(tmp_path / "song.aac")
+
+
+def test_a_stream_that_appears_late_is_no_traceback() -> None:
+    """A damaged flv in which FFmpeg finds another stream only when it reads from the start again."""
+    with pytest.raises(FtError, match=r"late_stream.flv: damaged after \d\.\d s"):
+        audio.read(Path(__file__).parent / "data" / "late_stream.flv")
+
+
+def test_playlists_lead_nowhere(tmp_path: Path) -> None:
+    encoded(tmp_path / "song.mka", "flac", "s32")
+    for name in ("list.xyz", "list.m4a"):
+        (tmp_path / name).write_text("ffconcat version 1.0\nfile song.mka\n")
+        with pytest.raises(FtError, match=f"{name}: not readable as audio"):
+            audio.probe(tmp_path / name)
+
+
 def test_without_pyav_the_remedy_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decoders, "find_spec", lambda name: None)
+    monkeypatch.setattr(ffmpeg, "found", lambda: False)
     song = encoded(tmp_path / "song.m4a", "aac")
-    with pytest.raises(FtError, match=r"song.m4a: reading .m4a needs PyAV: pip install 'frame-transformer\[m4a\]'"):
+    with pytest.raises(
+        FtError, match=r"song.m4a: reading .m4a needs PyAV or ffmpeg: pip install 'frame-transformer\[m4a\]'"
+    ):
         audio.probe(song)
     other = tmp_path / "song.xyz"
     other.write_text("?")
@@ -99,3 +140,43 @@ def test_a_container_separates(tmp_path: Path, tiny_model: Path) -> None:
     stems = [audio.read(tmp_path / "out" / f"song_{stem}.wav")[1] for stem in ("vocals", "instrumental")]
     assert stems[0].shape == wave.shape
     np.testing.assert_allclose(stems[0] + stems[1], wave, atol=2**-15 + 1e-6)
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The ffmpeg program on the path, and no PyAV."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"), prepend=os.pathsep)
+    monkeypatch.setattr(decoders, "find_spec", lambda name: None)
+
+
+@pytest.mark.parametrize("suffix", ["m4a", "webm", "mkv", "MOV"])
+def test_without_pyav_the_program_decodes(
+    suffix: str, tmp_path: Path, program: None, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    codec, held = {"m4a": ("aac", "fltp"), "webm": ("libopus", "flt")}.get(suffix, ("pcm_s16le", "s16"))
+    path = encoded(tmp_path / f"-a song.{suffix}", codec, held)
+    info, wave = audio.read(path)
+    assert (info.rate, info.channels) == (RATE, 2)
+    assert abs(info.samples - RATE) <= 1024
+    middle = slice(RATE // 3, RATE // 2)
+    assert np.sqrt(np.square(wave[:, middle]).mean(axis=1)) == pytest.approx([0.5 / 2**0.5, 0.25 / 2**0.5], rel=0.02)
+    part = audio.probe(path).section(0.25, 0.5)
+    np.testing.assert_array_equal(np.concatenate(list(audio.read_blocks(part)), axis=1), wave[:, 12000:36000])
+    monkeypatch.chdir(tmp_path)
+    ft("separate", path.name, "-m", tiny_model, "-o", "out", "-q", code=2)  # looks like an option
+    ft("separate", "-m", tiny_model, "-o", "out", "-q", "--", path.name)
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_what_the_program_cannot_read_is_one_line(tmp_path: Path, program: None) -> None:
+    whole = encoded(tmp_path / "song.m4a", "aac").read_bytes()
+    path = tmp_path / "bad.m4a"
+    for content in (b"no audio", whole[: len(whole) // 2], b"#EXTM3U\n/etc/passwd\n"):
+        path.write_bytes(content)
+        with pytest.raises(FtError, match=r"bad\.m4a: not readable as audio \(.+\)"):
+            audio.probe(path)
+    path.write_bytes(whole[:1000] + bytes(3000) + whole[4000:])
+    with pytest.raises(FtError, match=r"bad\.m4a"):
+        audio.read(path)

@@ -134,6 +134,12 @@ def test_complex_helpers_agree_with_complex_numbers() -> None:
         ({"attention_maps": (1,)}, "one entry per level but the last"),
         ({"features": 30}, "halve down"),
         ({"output": "wave"}, "unknown output"),
+        ({"features": 2**40}, "features must be 2 to 32768, not 1099511627776"),
+        ({"latent_layers": 10**9}, "latent_layers must be 0 to 64"),
+        ({"multipliers": (1,) * 1000, "heads": (1,) * 1000}, "multipliers needs 2 to 16 levels"),
+        ({"multipliers": (1, -2, 4)}, "multipliers must be 1 to 256, not -2"),
+        ({"dropout": float("nan")}, "dropout must be 0.0 to 1.0, not nan"),
+        ({"latent_kernel": 2}, "latent_kernel must be odd"),
     ],
 )
 def test_impossible_configs_say_why(change: dict[str, object], message: str) -> None:
@@ -141,7 +147,25 @@ def test_impossible_configs_say_why(change: dict[str, object], message: str) -> 
         dataclasses.replace(TINY, **change)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sample_rate": 0}, "sample_rate must be 1000 to 192000, not 0"),
+        ({"hop": -1}, "hop must be 1/16 to 1/2 of n_fft"),
+        ({"hop": 1}, "hop must be 1/16 to 1/2 of n_fft"),
+        ({"n_fft": 65}, "n_fft must be even"),
+        ({"crop": 10**6}, "crop must be 1 to 4096, not 1000000"),
+        ({"crop": 4096}, "crop and twice pad must be 4096 frames at most"),
+    ],
+)
+def test_impossible_formats_say_why(change: dict[str, int], message: str) -> None:
+    with pytest.raises(FtError, match=message):
+        dataclasses.replace(conftest.TINY_SIGNAL, **change)
+
+
 def test_config_survives_json() -> None:
     assert NetworkConfig.from_dict(TINY.to_dict()) == TINY
     with pytest.raises(FtError, match="not a NetworkConfig"):
         NetworkConfig.from_dict({"colour": 3})
+    with pytest.raises(FtError, match=r"NetworkConfig\.dropout: 1000.*000 is too large"):
+        NetworkConfig.from_dict({"dropout": 10**400})

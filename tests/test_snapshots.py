@@ -6,6 +6,7 @@ import dataclasses
 import json
 import os
 import re
+import shlex
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -27,6 +28,7 @@ from ftcore.torch_runtime import TorchModel
 from snapshots import original, published, registry
 from tests.conftest import BARE, noise, untrained
 from tests.test_cli import ft
+from tests.test_separate_command import walk
 from tests.vectors import describe, filled_state
 
 TINY_V1 = EarlyConfig(kind="v1", features=32, channels=2, multipliers=(1, 2), attention_maps=(1,) * 3, heads=2)
@@ -98,32 +100,36 @@ def test_v1_normalises_for_the_encoder_as_for_itself_and_leaves_its_third_norm_a
 
 @pytest.mark.parametrize("config", [TINY_V1, TINY_V2B], ids=["v1", "v2b"])
 def test_early_networks_import_and_separate_like_torch(
-    config: EarlyConfig, models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: EarlyConfig,
+    models: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    file = tmp_path / "Some Model.pth"
+    """As docs/snapshots.md does it, were V1 and V2b as small as that."""
+    file = tmp_path / f"{config.kind}.pth"
+    soundfile.write(tmp_path / "song.wav", noise(5000, 2).T, 44100, subtype="FLOAT")
+    monkeypatch.chdir(tmp_path)
     state = {f"module.{k}": v for k, v in original_state(config).items()}
     training = {"epoch": 3, "optimizer": {"state": {0: {"exp_avg": torch.zeros(3)}}, "lr": 1e-4}}
     torch.save(training | {"model": state}, file)
-    ft("snapshots", "import", file)
+    for command in walk("docs/snapshots.md"):
+        ft(*shlex.split(command.replace("v1", config.kind), comments=True)[1:])
     said = capsys.readouterr()
     assert f"original's family {original.FAMILIES[config.kind].title}" in said.out
-    assert "registered as Some-Model" in said.out
-    folder = models / "Some-Model"
+    assert f"registered as {config.kind}" in said.out
+    folder = models / config.kind
     assert sorted(p.name for p in folder.iterdir()) == ["manifest.json", "model.onnx", "model.safetensors"]
-    assert [p.name for p in models.iterdir()] == ["Some-Model"]
+    assert [p.name for p in models.iterdir()] == [config.kind]
     model = OnnxModel(folder / "model.onnx")
     assert model.info.network == config
     assert (model.info.signal.n_fft, model.info.signal.hop) == (64, 32)
-    assert model.info.provenance["source"] == "Some Model.pth"
+    assert model.info.provenance["source"] == file.name
     ft("models", "list")
-    assert "Some-Model  V" in capsys.readouterr().out
+    assert f"{config.kind}  V" in capsys.readouterr().out
 
-    wave = noise(5000, 2)
-    soundfile.write(tmp_path / "song.wav", wave.T, 44100, subtype="FLOAT")
-    window = ("--crop", "32", "--pad", "8")
-    ft("separate", tmp_path / "song.wav", "-m", "Some-Model", "-o", tmp_path, *window)
     made, _ = soundfile.read(tmp_path / "song_vocals.wav", dtype="float32")
-    expected = Separator(TorchModel(folder / "model.safetensors"), crop=32, pad=8).separate(wave, 44100)["vocals"]
+    expected = Separator(TorchModel(folder / "model.safetensors")).separate(noise(5000, 2), 44100)["vocals"]
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(made.T, expected, atol=1e-5)
     data = ("--instrumental", tmp_path, "--vocal", tmp_path, "--out", tmp_path / "run")
@@ -159,6 +165,15 @@ def test_an_export_that_fails_registers_nothing(models: Path) -> None:
     with pytest.raises(FtError, match="cannot be written"), registering_mine():
         pass  # no model was written
     assert list(models.iterdir()) == []
+
+
+def test_of_two_that_register_one_name_at_once_the_first_stays(models: Path) -> None:
+    with pytest.raises(FtError, match="mine: cannot be written"), registering_mine() as second:
+        with registering_mine() as first:
+            (first / "model.onnx").write_bytes(b"first")
+        (second / "model.onnx").write_bytes(b"second")
+    assert (models / "mine" / "model.onnx").read_bytes() == b"first"
+    assert [p.name for p in models.iterdir()] == ["mine"]
 
 
 def registering_mine() -> Any:
@@ -242,6 +257,13 @@ def nan_safetensors(path: Path) -> None:
     checkpoint.save(path, loaded)
 
 
+def endless() -> dict[str, Any]:
+    """A dictionary that holds itself a thousand times."""
+    content: dict[str, Any] = {}
+    content.update({str(i): content for i in range(1000)})
+    return content
+
+
 HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "missing": (lambda path: None, "no such file"),
     "empty": (lambda path: path.write_bytes(b""), "empty"),
@@ -254,6 +276,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
     "no values": (saved({"enc1.body.conv1.weight": torch.zeros(10**9, 10**9, device="meta")}), "no plain tensor"),
     "sparse": (saved({"enc1.body.conv1.weight": torch.zeros(9, 9).to_sparse()}), "no plain tensor"),
     "list": (saved([1, 2]), "no state dict inside"),
+    "endless": (saved(endless), "no state dict inside"),
     "no tensors": (saved({"model": 3}), "no state dict inside"),
     "another network": (saved({"layer.weight": torch.zeros(2)}), "no network of the original code; it holds layer"),
     "no levels": (saved({"enc1.body.norm.weight": torch.zeros(2)}), "enc1.body.conv1.weight is missing"),
@@ -271,6 +294,7 @@ HOSTILE: dict[str, tuple[Callable[[Path], object], str]] = {
         "enc1.body.conv1.weight has the impossible shape [0]",
     ),
     "NaN": (saved(lambda: {"model": state() | {"out.bias": torch.tensor([0.0, torch.nan])}}), "NaN"),
+    "integers": (saved(lambda: state() | {"out.bias": torch.zeros(2, dtype=torch.int32)}), "the weights hold int32"),
     "NaN of ours": (nan_safetensors, "NaN"),
     "no heads": (saved(lambda: without("freqs")), "freqs is missing, so its heads are unknown"),
     "unequal heads": (

@@ -30,10 +30,16 @@ def export(
     loaded = load_checkpoint(checkpoint)
     if not out.parent.is_dir():
         raise FtError(f"{out.parent}: no such folder")
-    report = plugins.load(found[file_format]).export(loaded, out, precision=precision)
-    for row in report:
-        typer.echo(str(row))
-    typer.echo(f"{out}: {precision}, {out.stat().st_size / 1e6:.1f} MB")
+    entry = found[file_format]
+    exporter = plugins.load(entry)
+    try:
+        for row in exporter.export(loaded, out, precision=precision):
+            typer.echo(str(row))
+        typer.echo(f"{out}: {precision}, {out.stat().st_size / 1e6:.1f} MB")
+    except Exception as error:
+        if isinstance(error, FtError) or plugins.is_ours(entry):
+            raise
+        raise plugins.broken(entry, error) from error
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

@@ -14,11 +14,11 @@ app = typer.Typer()
 def list_plugins() -> int:
     """What installed packages add to ft."""
     broken = 0
-    for group, meaning in plugins.GROUPS.items():
-        typer.echo(f"{group}: {meaning}")
+    for group, kind in plugins.GROUPS.items():
+        typer.echo(f"{group}: {kind.adds} ({kind.each} each)")
         for name, entry in plugins.discover(group).items():
             state = ""
-            if plugins.package(entry) != plugins.OURS:  # ours may need torch, which is no fault
+            if not plugins.is_ours(entry):  # ours may need torch, which is no fault
                 try:
                     plugins.load(entry)
                 except FtError as error:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from ftcore import audio, picture
+from ftcore import encoders, picture
 from ftcore.data.library import Library
 from ftcore.nn import spectral
 from ftcore.nn.network import Discriminator
@@ -44,5 +44,5 @@ def preview(config: TrainConfig, libraries: dict[str, Library], items: int, out:
         picture.columns(panels, seconds, path, up_to_khz=signal.sample_rate / 2000)
         wave = spectral.wave(batch.mixture, signal, config.samples(frames))[0]
         wave /= wave.abs().amax().clamp_min(1e-9)
-        audio.write_preview(path.with_suffix(".flac"), wave.numpy(), signal.sample_rate)
+        encoders.write_preview(path.with_suffix(".flac"), wave.numpy(), signal.sample_rate)
         yield path

@@ -21,7 +21,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from ftcore import audio, checkpoint, picture
+from ftcore import checkpoint, encoders, picture
 from ftcore.atomic import write_bytes
 from ftcore.errors import FtError
 from ftcore.evaluation import Pair
@@ -109,7 +109,7 @@ class Run:
         waves = {"mixture": pair.mixture, "vocals": pair.mixture - instrumental, "instrumental": instrumental}
         stem = folder / f"step-{state.step:08}"
         for name in ("vocals", "instrumental"):
-            audio.write_preview(stem.with_name(f"{stem.name}_{name}.flac"), waves[name], pair.rate)
+            encoders.write_preview(stem.with_name(f"{stem.name}_{name}.flac"), waves[name], pair.rate)
         if find_spec("matplotlib"):
             picture.waves(waves, pair.rate, stem.with_suffix(".png"))
 

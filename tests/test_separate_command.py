@@ -1,0 +1,447 @@
+"""`ft separate` beyond one wav: formats, tags, pipes, sections, folders, several songs and models at once."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import mutagen
+import numpy as np
+import pytest
+import soundfile
+
+from ftcore import Separator, atomic, tags
+from ftcore.encoders import FORMATS, Format, Spool
+from ftcore.ensemble import aligned, combine
+from ftcore.errors import FtError, UsageError
+from ftcore.jobs import Job, Stopped, check_name, run
+from ftcore.runtime import OnnxModel, OutOfMemoryError
+from ftcore.tags import Picture, Tags
+from tests.conftest import noise
+from tests.test_cli import ROOT, ft
+
+COVER = Picture(data=b"\x89PNG\r\n\x1a\n" + bytes(20), mime="image/png", description="front")
+SAID = {"title": ["Söng"], "artist": ["A", "B"], "tracknumber": ["3"], "date": ["1999"], "comment": ["no"]}
+
+
+@pytest.mark.parametrize("channels", [1, 2, 5])
+@pytest.mark.parametrize("rate", [8000, 44100, 96000])
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_every_format_keeps_length_rate_and_channels_or_says_that_it_cannot(
+    file_format: Format, rate: int, channels: int, tiny_model: Path, tmp_path: Path
+) -> None:
+    path = tmp_path / "song.wav"
+    wave = noise(rate // 3, channels)
+    soundfile.write(path, wave.T, rate, subtype="PCM_24")
+    separator = Separator(tiny_model)
+    container = FORMATS[file_format]
+    if channels > container.channels:
+        with pytest.raises(FtError, match=f"{file_format} holds at most 2 channels, not {channels}"):
+            separator.separate_file(path, tmp_path / "out", file_format=file_format)
+        assert not (tmp_path / "out").exists()
+        return
+    result = separator.separate_file(path, tmp_path / "out", file_format=file_format)
+    written = container.rate(rate)
+    expected = round(len(wave[0]) * written / rate)
+    total = np.zeros((channels, expected))
+    for stem in result.stems.values():
+        made, held = soundfile.read(stem, always_2d=True)
+        assert (held, made.shape[1]) == (written, channels)
+        assert abs(len(made) - expected) <= (0 if written == rate else 1)
+        total += made.T[:, :expected]
+    assert (written == rate) == (result.notes == ())
+    if written == rate:
+        lossless = file_format in ("wav", "flac")
+        assert np.abs(total - soundfile.read(path, always_2d=True)[0].T).max() <= (
+            1.001 * 2.0**-23 if lossless else 0.5
+        )
+
+
+@pytest.mark.parametrize("source", ["flac", "mp3", "ogg", "wav", "m4a"])
+def test_tags_and_cover_are_copied_to_every_format(source: str, tmp_path: Path, tiny_model: Path) -> None:
+    path = tmp_path / f"song.{source}"
+    if source == "m4a":
+        write_m4a(path)
+        file = mutagen.File(path)
+        file["\xa9nam"], file["\xa9ART"], file["trkn"], file["\xa9day"] = "Söng", ["A", "B"], [(3, 0)], "1999"
+        file["covr"] = [mutagen.mp4.MP4Cover(COVER.data, mutagen.mp4.MP4Cover.FORMAT_PNG)]
+        file["\xa9cmt"] = "no"
+        file.save()
+    else:
+        soundfile.write(path, noise(2000, 2).T, 8000)
+        tags.write(path, Tags(text=SAID, pictures=(COVER,)))
+    for file_format in FORMATS:
+        result = Separator(tiny_model).separate_file(path, tmp_path / "out", file_format=file_format)
+        for stem in result.stems.values():
+            carried = tags.read(stem)
+            assert carried.text == SAID, file_format
+            assert [p.data for p in carried.pictures] == [COVER.data]
+
+
+def write_m4a(path: Path) -> None:
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44100, layout="stereo")
+        frame = av.AudioFrame.from_ndarray(noise(4096, 2), format="fltp", layout="stereo")
+        frame.rate = 44100
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def test_tags_that_are_none_or_damaged_harm_nothing(tmp_path: Path, tiny_model: Path) -> None:
+    path = tmp_path / "song.wav"
+    with soundfile.SoundFile(path, "w", 8000, 1) as file:
+        file.title = "from INFO"
+        file.write(noise(500, 1)[0])
+    assert tags.read(path).text == {"title": ["from INFO"]}
+    soundfile.write(tmp_path / "song.mp3", noise(3000, 2).T, 8000)
+    assert not tags.read(tmp_path / "song.mp3")
+    data = (tmp_path / "song.mp3").read_bytes()
+    (tmp_path / "song.mp3").write_bytes(b"ID3\x04\x00\x00\x00\x00\x00\x14" + b"TIT2\x00\x00\xff\xff" + bytes(12) + data)
+    assert not tags.read(tmp_path / "song.mp3")
+    Separator(tiny_model).separate_file(tmp_path / "song.mp3", tmp_path / "out")
+
+
+def test_sections(tiny_model: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = soundfile.read(song, dtype="int16", always_2d=True)[0]
+    ft("separate", song, "-m", tiny_model, "-o", song.parent / "a", "--start", "0.25", "--duration", "0.2", "-q")
+    stems = [soundfile.read(p, dtype="int16", always_2d=True)[0] for p in (song.parent / "a").iterdir()]
+    assert np.abs(sum(s.astype(int) for s in stems) - whole[2000:3600]).max() <= 1
+    ft("separate", song, "-m", tiny_model, "-o", song.parent / "b", "--start", "0.25", "-q")
+    assert {soundfile.info(p).frames for p in (song.parent / "b").iterdir()} == {4000}
+    capsys.readouterr()
+    for wrong in (("--start", "9"), ("--duration", "0")):
+        ft("separate", song, "-m", tiny_model, "-o", song.parent / "c", *wrong, code=1)
+        assert "song.wav: is 0.8 s long, so nothing is left" in capsys.readouterr().err
+    assert not (song.parent / "c").exists()
+    ft("separate", song, "--start", "-1", code=2)
+
+
+def test_a_part_of_a_file_that_is_damaged_elsewhere_is_separated(tiny_model: Path, tmp_path: Path) -> None:
+    path = tmp_path / "song.wav"
+    wave = noise(80000, 1)
+    wave[0, 79000] = np.nan
+    soundfile.write(path, wave.T, 8000, subtype="FLOAT")
+    Separator(tiny_model).separate_file(path, tmp_path / "out", duration=1.0)
+    with pytest.raises(FtError, match="NaN"):
+        Separator(tiny_model).separate_file(path, tmp_path / "out")
+
+
+def piped(*args: str | Path, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    command = [sys.executable, "-m", "ftcli", "separate", *map(str, args)]
+    return subprocess.run(command, input=stdin, capture_output=True, cwd=ROOT, check=False)
+
+
+def test_pipes(tiny_model: Path, song: Path, tmp_path: Path) -> None:
+    expected = Separator(tiny_model).separate_file(song, tmp_path / "file").stems["vocals"].read_bytes()
+    streamed = bytearray(song.read_bytes())
+    at = streamed.find(b"data")
+    streamed[4:8] = streamed[at + 4 : at + 8] = b"\xff\xff\xff\xff"  # as programs write that cannot seek
+    for data in (song.read_bytes(), bytes(streamed)):
+        result = piped("-", "-m", tiny_model, "--stem", "vocals", stdin=data)
+        assert result.returncode == 0, result.stderr
+        assert result.stdout == expected
+    result = piped(song, "-o", "-", "-m", tiny_model, "--stem", "vocals")
+    assert result.stdout == expected
+    result = piped("-", "-o", tmp_path / "out", "-m", tiny_model, stdin=song.read_bytes())
+    assert result.returncode == 0, result.stderr
+    assert (tmp_path / "out" / "stdin_vocals.wav").read_bytes() == expected
+    result = piped("-", "-m", tiny_model, "--stem", "vocals", stdin=b"RIFFwhat")
+    assert (result.returncode, result.stdout) == (1, b"")
+    assert b"not readable as audio" in result.stderr
+
+
+def test_pipes_that_cannot_be(song: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for args, message in (
+        ((song, "-o", "-"), "one stem of one song"),
+        ((song, song, "-o", "-", "--stem", "vocals"), "one stem of one song"),
+        ((song, "-o", "-", "--stem", "vocals", "--json"), "leave out"),
+        ((song, "-o", "-", "--stem", "vocals", "--format", "flac"), "leave out"),
+    ):
+        ft("separate", *args, "-m", tiny_model, code=2)
+        assert message in capsys.readouterr().err
+
+
+def test_folders_keep_their_tree_and_stems_are_no_songs(
+    tiny_model: Path, song: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    albums = song.parent / "albums"
+    for name in ("a/one.wav", "a/b/one.WAV", "two.wav"):
+        (albums / name).parent.mkdir(parents=True, exist_ok=True)
+        (albums / name).write_bytes(song.read_bytes())
+    out = albums / "stems"
+    made = {f"{name}_{stem}.wav" for name in ("a/one", "a/b/one", "two") for stem in ("vocals", "instrumental")}
+    for _ in range(2):
+        ft("separate", albums, "-m", tiny_model, "-o", out, "--skip-existing", "-j", "3")
+        assert {p.relative_to(out).as_posix() for p in out.rglob("*") if p.is_file()} == made
+    said = capsys.readouterr().err
+    assert "3 of 3 files done: " in said
+    assert "0 of 3 files done, 3 skipped" in said
+    ft("separate", albums, "-m", tiny_model, "-o", albums, "-q")  # the folder `stems` holds songs like any other now
+    ft("separate", albums, "-m", tiny_model, "-o", albums, "--skip-existing", "--json")
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert events[-1] | {"elapsed": 0, "peak_memory_bytes": 0} == {
+        "version": 1,
+        "event": "summary",
+        "files": 9,
+        "done": 0,
+        "skipped": 9,
+        "failed": 0,
+        "seconds": 0.0,
+        "elapsed": 0,
+        "peak_memory_bytes": 0,
+    }
+
+
+def test_skipping_knows_whole_stems_from_broken_ones(
+    tiny_model: Path, song: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = song.parent / "out"
+    for file_format in FORMATS:
+        command = ("separate", song, "-m", tiny_model, "-o", out, "--format", file_format, "--skip-existing")
+        ft(*command)
+        vocals = out / f"song_vocals.{file_format}"
+        whole = vocals.read_bytes()
+        capsys.readouterr()
+        ft(*command)
+        assert "1 skipped" in capsys.readouterr().err, file_format
+        for broken in (whole[: len(whole) // 2], b"", b"noise"):
+            vocals.write_bytes(broken)
+            ft(*command)
+            assert "1 of 1 files done" in capsys.readouterr().err, file_format
+            assert soundfile.info(vocals).frames == 6000 or file_format == "opus"
+        vocals.unlink()
+        ft(*command, "-q")
+        assert vocals.exists()
+    soundfile.write(out / "song_vocals.wav", noise(5000, 2).T, 8000)  # another song's
+    ft("separate", song, "-m", tiny_model, "-o", out, "--skip-existing", "-q")
+    assert soundfile.info(out / "song_vocals.wav").frames == 6000
+
+
+def test_names_of_stems(tiny_model: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = song.parent / "out"
+    ft("separate", song, "-m", tiny_model, "-o", out, "-q", "--filename", "{stem}/{track} ({stem}).{ext}")
+    assert sorted(p.relative_to(out).as_posix() for p in out.rglob("*.wav")) == [
+        "instrumental/song (instrumental).wav",
+        "vocals/song (vocals).wav",
+    ]
+    for name in (
+        "{track}.{ext}",
+        "{colour}_{stem}.wav",
+        "{0}{stem}",
+        "{stem",
+        "{track.x}{stem}",
+        "../{stem}",
+        "/x/{stem}",
+    ):
+        ft("separate", song, "-m", tiny_model, "-o", out, "--filename", name, code=2)
+        assert "--filename" in capsys.readouterr().err
+    check_name("{track}.{ext}", ["vocals"])
+    with pytest.raises(UsageError):
+        check_name("{track!r}{stem}{}", ["vocals"])
+
+
+def test_existing_stems_are_not_replaced_by_a_process_that_came_second(tmp_path: Path) -> None:
+    target = tmp_path / "song.wav"
+    with pytest.raises(FtError, match="exists already"), atomic.replacing(target, overwrite=False) as part:
+        part.write_bytes(b"second")
+        target.write_bytes(b"first")
+    assert target.read_bytes() == b"first"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_leftovers_of_killed_processes_are_swept_and_no_others(tmp_path: Path) -> None:
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    ours = atomic.part_prefix()
+    dead = ours.rsplit("-", 2)[0] + f"-{process.pid}-"
+    names = [f"{ours}a.part.wav", f"{dead}a.part.au", f".ft-00000000-{process.pid}-b.part.wav", f"{dead}song.wav"]
+    for name in names:
+        (tmp_path / name).write_bytes(b"")
+    atomic.sweep(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(set(names) - {names[1]})
+
+
+def test_a_stem_can_be_listened_to_while_it_is_written(tmp_path: Path) -> None:
+    wave = noise(20000, 2)
+    with Spool(tmp_path, "vocals", rate=8000, channels=2) as spool:
+        for begin in range(0, 20000, 5000):
+            spool.write(wave[:, begin : begin + 5000])
+            (part,) = tmp_path.iterdir()
+            assert "vocals" in part.name
+            heard, rate = soundfile.read(part, dtype="float32")
+            assert rate == 8000
+            np.testing.assert_array_equal(heard, wave.T[: len(heard)])
+            assert len(heard) > begin  # all but what is still buffered
+        np.testing.assert_array_equal(np.concatenate(list(spool.blocks()), axis=1), wave)
+    assert list(tmp_path.iterdir()) == []
+
+
+class Scaled:
+    """A model whose vocals are a share of the mixture."""
+
+    provider = "none"
+
+    def __init__(self, model: Path, share: float) -> None:
+        self.info, self.share = OnnxModel(model).info, share
+        self.batches: list[int] = []
+
+    def run(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        self.batches.append(len(x))
+        if len(x) > 2:
+            raise OutOfMemoryError("inference failed (out of memory)")
+        return np.float32(1.0 - self.share) * x
+
+
+@pytest.mark.parametrize(("ensemble", "share"), [("mean", 0.5), ("min", 0.2), ("max", 0.8)])
+def test_ensembles(ensemble: Any, share: float, tiny_model: Path) -> None:
+    wave = noise(9000, 2)
+    models = [Scaled(tiny_model, 0.2), Scaled(tiny_model, 0.8)]
+    vocals = Separator(models, ensemble=ensemble).separate(wave, 8000)["vocals"]
+    alone = Separator(models[0]).separate(wave, 8000)["vocals"] / 0.2
+    np.testing.assert_allclose(vocals, share * alone, atol=1e-4)
+    first = Separator(models, ensemble=ensemble).separate(wave, 8000)
+    np.testing.assert_allclose(first["vocals"] + first["instrumental"], wave, atol=1e-6)
+
+
+def test_separations_are_aligned_whatever_their_blocks() -> None:
+    wave = noise(1000, 2)
+
+    def blocks(size: int) -> Any:
+        return ((wave[:, i : i + size], 2 * wave[:, i : i + size]) for i in range(0, 1000, size))
+
+    parts = list(aligned([blocks(7), blocks(300), blocks(1000)]))
+    np.testing.assert_array_equal(np.concatenate([m for m, _ in parts], axis=1), wave)
+    np.testing.assert_array_equal(np.concatenate([v for _, v in parts], axis=2), np.stack([2 * wave] * 3))
+    assert list(combine([iter([(wave, wave)])], "min")) == [(wave, wave)]
+
+
+def test_tta_shifts_the_windows_and_averages(tiny_model: Path) -> None:
+    wave = noise(8000 * 2, 2)
+    plain, averaged = (Separator(tiny_model, crop=32, pad=0, tta=tta).separate(wave, 8000) for tta in (False, True))
+    assert averaged["vocals"].shape == wave.shape
+    assert np.abs(plain["vocals"] - averaged["vocals"]).max() > 1e-5
+    whole = Separator(tiny_model, crop=1001, pad=0).separate(wave, 8000)["vocals"]
+    errors = [float(np.square(s["vocals"] - whole).mean()) for s in (plain, averaged)]
+    assert errors[1] < errors[0]  # two cuts in different places are nearer to none
+    model = Scaled(tiny_model, 0.3)  # without context all shifts agree, to the ends of the song
+    for samples in (1, 40, 1500, 4001):
+        short = noise(samples, 2)
+        cut = [Separator(model, crop=7, pad=3, tta=tta).separate(short, 8000)["vocals"] for tta in (False, True)]
+        np.testing.assert_allclose(cut[1], cut[0], atol=1e-5)
+
+
+def test_a_device_that_runs_out_of_memory_gets_half_the_batch(tiny_model: Path, song: Path) -> None:
+    from ftcli.batch import Batch
+    from ftcli.report import Report
+
+    model = Scaled(tiny_model, 0.3)
+    for size, failed in ((4, 0), (8, 1), (1, 0)):
+        batch = Batch(
+            separator=Separator(model, crop=10, pad=0, batch=size),
+            models=["x"],
+            report=Report(),
+            file_format="wav",
+            bit_depth=None,
+            start=0.0,
+            duration=None,
+            skip_existing=False,
+            overwrite=True,
+            plot=False,
+        )
+        out = song.parent / "out"
+        job = Job(source=song, targets={"vocals": out / "v.wav"})
+        assert batch.run([job], at_once=1) == failed
+        assert not failed or batch.totals.done == 0
+
+
+def test_an_interrupted_run_stops_the_songs_that_are_under_way(song: Path) -> None:
+    begun: list[str] = []
+
+    def work(job: Job, check: Any) -> None:
+        begun.append(job.source.name)
+        if job.source.name == "0":
+            raise KeyboardInterrupt
+        for _ in range(10_000_000):
+            check()
+        raise AssertionError("never stopped")
+
+    planned = [Job(source=Path(str(i)), targets={}) for i in range(20)]
+    with pytest.raises(KeyboardInterrupt):
+        run(planned, work, at_once=2)
+    assert len(begun) < 20
+    with pytest.raises(Stopped):
+        raise Stopped
+
+
+def test_pictures_and_what_is_said(tiny_model: Path, song: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = song.parent / "out"
+    ft("separate", song, "-m", tiny_model, "-o", out, "--plot", "-v", "--bit-depth", "16")
+    assert (out / "song_plot.png").read_bytes().startswith(b"\x89PNG")
+    said = capsys.readouterr().err
+    for part in (
+        "8000 Hz, n_fft 64, hop 32",
+        "0.8 s, 8000 Hz, 2 channels, 16 bit",
+        "song_plot.png",
+        "real-time factor",
+    ):
+        assert part in said
+    ft("separate", song, "-m", tiny_model, "-o", out, "--plot", "--json", "--overwrite")
+    events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert next(e for e in events if e["event"] == "result")["plot"] == str(out / "song_plot.png")
+    assert events[-1]["peak_memory_bytes"] > 10**7
+
+
+def walk(page: str) -> list[str]:
+    """The commands of a page that stand between its marks."""
+    text = (ROOT / page).read_text().split("<!-- test: walk -->")[1].split("<!-- test: end -->")[0]
+    return [line for line in text.splitlines() if line and not line.startswith(("`", "pip "))]
+
+
+@pytest.fixture
+def folder(song: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The current folder, with songs as the pages name them."""
+    monkeypatch.chdir(song.parent)
+    for name in ("albums/a/one.wav", "albums/two.wav"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).write_bytes(song.read_bytes())
+    for name in ("song.flac", "song.mp3"):
+        soundfile.write(name, noise(6000, 2).T, 8000)
+    return song.parent
+
+
+def test_every_command_of_the_guide_runs(folder: Path) -> None:
+    """The walk of docs/separating.md, with the bundled model."""
+    commands = walk("docs/separating.md")
+    assert len(commands) == 17
+    for command in commands:
+        ft(*shlex.split(command, comments=True)[1:])
+    made = {p.relative_to(folder).as_posix() for p in folder.rglob("*_vocals.*")}
+    tree = {f"stems/{song}_vocals.wav" for song in ("a/one", "two")}
+    single = {f"{place}song_vocals.wav" for place in ("", "part/", "plotted/", "better/", "both/", "events/")}
+    assert made == tree | single | {"stems/song_vocals.flac"}
+    assert (folder / "named" / "vocals" / "song.wav").exists()
+    assert (folder / "plotted" / "song_plot.png").exists()
+
+
+def test_every_command_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    commands = walk("README.md")
+    assert len(commands) == 9
+    for command in commands:
+        name, *arguments = shlex.split(command, comments=True)
+        if name == "ft":
+            ft(*arguments)
+    (through_pipes,) = (command for command in commands if command.startswith("cat"))
+    ours = through_pipes.replace("ft ", f"{shlex.quote(sys.executable)} -m ftcli ")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    subprocess.run(ours, shell=True, check=True, env=environment, capture_output=True)
+    assert soundfile.info("vocals.wav").frames == 6000
+    assert (folder / "song_instrumental.mp3").exists()
+    assert (folder / "part" / "song_plot.png").exists()
+    assert soundfile.info(folder / "stems" / "a" / "one_vocals.flac").frames == 6000
