@@ -221,7 +221,8 @@ def test_two_ranks_train_stop_and_resume(arguments: list[str | Path], tmp_path: 
     if processes[1].returncode:  # else it was done before the signal came
         assert len(rows(parts)) < 20
         resumed = torchrun([*arguments, "--out", parts, "--resume"])
-        assert (resumed.communicate(timeout=120)[1], resumed.returncode)[1] == 0
+        errors = resumed.communicate(timeout=120)[1]
+        assert resumed.returncode == 0, errors
     assert (whole / "last.safetensors").read_bytes() == (parts / "last.safetensors").read_bytes()
 
     alone = tmp_path / "alone"
