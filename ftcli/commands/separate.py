@@ -71,6 +71,7 @@ def separate(
     from ftcore import jobs as songs
     from ftcore import pipes
     from ftcore.separator import STEMS, Separator
+    from snapshots.registry import DEFAULT
 
     if two_stems not in (None, "vocals", "instrumental"):
         raise UsageError(f"--two-stems {two_stems}: this tool knows vocals and instrumental")
@@ -80,7 +81,7 @@ def separate(
     piped = out == "-" or (out is None and "-" in inputs)
     if piped:
         check_pipe(inputs, stem, file_format, occupied=json_events, plot=plot)
-    names = model or ["starter"]
+    names = model or [DEFAULT]
     with contextlib.ExitStack() as stack:
         separator = Separator(names, device=device, crop=crop, pad=pad, batch=batch, tta=tta, ensemble=ensemble)
         sources = [str(stack.enter_context(pipes.from_stdin())) if name == "-" else name for name in inputs]
@@ -90,7 +91,9 @@ def separate(
         todo = Batch(
             separator=separator,
             models=names,
-            report=reporter(len(planned), json_events=json_events, quiet=quiet, verbose=verbose),
+            report=reporter(
+                len(planned), json_events=json_events, quiet=quiet or (piped and not verbose), verbose=verbose
+            ),
             file_format=file_format,
             bit_depth=bit_depth,
             start=start,
