@@ -17,8 +17,9 @@ import soundfile
 
 from ftcli.app import main
 from ftcore import Separator
+from ftcore.errors import FtError
 from tests.conftest import noise
-from tests.test_cli import ROOT, ft
+from tests.test_cli import ROOT
 
 SONGS = 4
 
@@ -92,10 +93,9 @@ def test_two_runs_at_once_on_one_folder(album: Path, tmp_path: Path, tiny_model:
 
 
 @pytest.mark.skipif(not hasattr(os, "seteuid"), reason="needs users")
-def test_folders_that_may_not_be_written_or_read(
-    tmp_path: Path, tiny_model: Path, song: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    ft("separate", song, "-m", tiny_model, "-o", tmp_path / "before", "-q")  # everything is imported now
+def test_folders_that_may_not_be_written_or_read(tmp_path: Path, tiny_model: Path, song: Path) -> None:
+    separator = Separator(tiny_model)
+    separator.separate_file(song, tmp_path / "before")  # nothing is left to import: nobody may read where it lies
     locked, unreadable = tmp_path / "locked", tmp_path / "unreadable.wav"
     locked.mkdir(mode=0o555)
     unreadable.write_bytes(song.read_bytes())
@@ -106,17 +106,16 @@ def test_folders_that_may_not_be_written_or_read(
     was = os.geteuid()
     os.seteuid(65534 if was == 0 else was)
     try:
-        ft("separate", song, "-m", tiny_model, "-o", locked, "-q", code=1)
-        ft("separate", song, "-m", tiny_model, "-o", locked / "below", "-q", code=1)
-        ft("separate", unreadable, "-m", tiny_model, "-o", tmp_path / "before", "-q", code=1)
+        for path, out, message in (
+            (song, locked, f"{locked}: cannot be written (Permission denied)"),
+            (song, locked / "below", f"{locked / 'below'}: cannot make this folder (Permission denied)"),
+            (unreadable, tmp_path / "before", f"{unreadable}: no permission to read it"),
+        ):
+            with pytest.raises(FtError) as refused:
+                separator.separate_file(path, out)
+            assert str(refused.value) == message
     finally:
         os.seteuid(was)
-    said = capsys.readouterr().err.splitlines()
-    assert said == [
-        f"ft: {locked}: cannot be written (Permission denied)",
-        f"ft: {locked / 'below'}: cannot make this folder (Permission denied)",
-        f"ft: {unreadable}: no permission to read it",
-    ]
     assert list(locked.iterdir()) == []
 
 

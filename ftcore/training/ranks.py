@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -63,6 +64,7 @@ def joined(device: str) -> Iterator[Ranks]:
     try:
         yield Ranks(distributed.get_rank(), world, chosen)
     finally:
+        gc.collect()  # a wrapped network in a cycle would keep the group's threads, which abort Python's exit
         distributed.destroy_process_group()
 
 
