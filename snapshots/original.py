@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ftcore.config import EarlyConfig, NetworkConfig, SpectralConfig
 from ftcore.errors import FtError
@@ -90,35 +90,32 @@ def infer_generator(shapes: Shapes) -> NetworkConfig:
 
 def infer_v1(shapes: Shapes) -> EarlyConfig:
     """The config of a V1 network; see `infer_generator`."""
-    maps, widths = _early_levels(shapes)
     (features,) = _shape(shapes, "enc0_transformer.norm1.norm.weight", 1)
     hidden = _shape(shapes, "enc0_transformer.conv1.weight_pw", 3)[1]
-    return EarlyConfig(
-        kind="v1",
-        audio_channels=_shape(shapes, "out", 2)[0],
-        features=features,
-        channels=widths[0],
-        multipliers=tuple(_ratio(w, widths[0], f"enc{i}") for i, w in enumerate(widths, 1)),
-        attention_maps=maps,
-        heads=_early_heads(shapes, "attn.rotary_embedding.freqs", features, len(maps)),
-        expansion=_ratio(hidden, features, "enc0_transformer.conv1"),
-    )
+    expansion = _ratio(hidden, features, "enc0_transformer.conv1")
+    return _infer_early("v1", shapes, features, expansion, "attn.rotary_embedding.freqs")
 
 
 def infer_v2b(shapes: Shapes) -> EarlyConfig:
     """The config of a V2b network; see `infer_generator`."""
-    maps, widths = _early_levels(shapes)
     features = _shape(shapes, "enc0_transformer.norm1.weight", 3)[-1]
-    hidden = _shape(shapes, "enc0_transformer.conv1.weight", 4)[0]
+    hidden, maps = _shape(shapes, "enc0_transformer.conv1.weight", 4)[:2]
+    expansion = _ratio(hidden, maps, "enc0_transformer.conv1")
+    return _infer_early("v2b", shapes, features, expansion, "attn.embedding.freqs")
+
+
+def _infer_early(kind: Literal["v1", "v2b"], shapes: Shapes, features: int, expansion: int, table: str) -> EarlyConfig:
+    """What V1 and V2b have in common; `table` ends the names of their rotary tables."""
+    maps, widths = _early_levels(shapes)
     return EarlyConfig(
-        kind="v2b",
+        kind=kind,
         audio_channels=_shape(shapes, "out", 2)[0],
         features=features,
         channels=widths[0],
         multipliers=tuple(_ratio(w, widths[0], f"enc{i}") for i, w in enumerate(widths, 1)),
         attention_maps=maps,
-        heads=_early_heads(shapes, "attn.embedding.freqs", features, len(maps)),
-        expansion=_ratio(hidden, maps[0], "enc0_transformer.conv1"),
+        heads=_early_heads(shapes, table, features, len(maps)),
+        expansion=expansion,
         embedding_scales=_count(shapes, r"positional_embedding\.extract(\d+)\.norm\.weight"),
         dense_levels=_count(shapes, r"enc(\d+)\.body\.conv1\.weight_pw"),
     )
