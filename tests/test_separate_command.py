@@ -445,3 +445,28 @@ def test_every_command_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFi
     assert (folder / "song_instrumental.mp3").exists()
     assert (folder / "part" / "song_plot.png").exists()
     assert soundfile.info(folder / "stems" / "a" / "one_vocals.flac").frames == 6000
+
+
+@pytest.mark.parametrize(
+    ("file_format", "depth", "most"),
+    [
+        ("wav", "16", 2.0**-15),
+        ("wav", "24", 2.0**-23),
+        ("wav", "32f", 1e-6),
+        ("flac", "16", 2.0**-15),
+        ("flac", "24", 2.0**-23),
+    ],
+)
+@pytest.mark.parametrize("rate", [8000, 11025, 48000, 192000])
+def test_stems_add_up_in_every_format_that_can_hold_it(
+    file_format: Format, depth: Any, most: float, rate: int, tiny_model: Path, tmp_path: Path
+) -> None:
+    for channels in (1, 2, 8):
+        path = tmp_path / f"{channels}.wav"
+        subtype = {"16": "PCM_16", "24": "PCM_24", "32f": "FLOAT"}[depth]
+        soundfile.write(path, noise(rate // 4 + 7, channels).T, rate, subtype=subtype)
+        result = Separator(tiny_model).separate_file(path, tmp_path / "out", file_format=file_format)
+        stems = [soundfile.read(p, dtype="float64", always_2d=True)[0] for p in result.stems.values()]
+        song = soundfile.read(path, dtype="float64", always_2d=True)[0]
+        assert [s.shape for s in stems] == [song.shape] * 2
+        assert np.abs(sum(stems) - song).max() <= 1.001 * most
