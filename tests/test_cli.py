@@ -33,6 +33,12 @@ def python(code: str, *args: str | Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=False)
 
 
+def walk(page: str, mark: str = "walk") -> list[str]:
+    """The commands of a page that stand between its marks."""
+    text = (ROOT / page).read_text().split(f"<!-- test: {mark} -->")[1].split("<!-- test: end -->")[0]
+    return [line for line in text.splitlines() if line and not line.startswith(("`", "pip "))]
+
+
 def test_help_imports_nothing_heavy() -> None:
     code = """
 import sys

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock
 
 from ftcore import Separator, checkpoint, plugins
-from tests.test_cli import ROOT, ft
+from tests.test_cli import ROOT, ft, walk
 
 GROUPS = ("ft.commands", "ft.exporters", "ft.models")
 
@@ -48,8 +48,7 @@ def test_the_example_as_its_documentation_goes_through_it(example: Path, song: P
     folder = song.parent
     (folder / "RUN").mkdir()
     shutil.copy(tiny_checkpoint, folder / "RUN" / "best.safetensors")
-    walk = (ROOT / "docs" / "plugins.md").read_text().split("<!-- test: walk -->")[1].split("<!-- test: end -->")[0]
-    commands = [line for line in walk.splitlines() if line.startswith("ft ")]
+    commands = walk("docs/plugins.md")
     assert len(commands) == 5
     said = []
     for line in commands:

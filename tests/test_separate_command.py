@@ -10,12 +10,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import imageio_ffmpeg
 import mutagen
 import numpy as np
 import pytest
 import soundfile
 
-from ftcore import Separator, atomic, tags
+from ftcore import Separator, atomic, audio, tags
 from ftcore.encoders import FORMATS, Format, Spool
 from ftcore.ensemble import aligned, combine
 from ftcore.errors import FtError, UsageError
@@ -23,7 +24,7 @@ from ftcore.jobs import Job, Stopped, check_name, run
 from ftcore.runtime import OnnxModel, OutOfMemoryError
 from ftcore.tags import Picture, Tags
 from tests.conftest import noise
-from tests.test_cli import ROOT, ft
+from tests.test_cli import ROOT, ft, walk
 
 COVER = Picture(data=b"\x89PNG\r\n\x1a\n" + bytes(20), mime="image/png", description="front")
 SAID = {"title": ["Söng"], "artist": ["A", "B"], "tracknumber": ["3"], "date": ["1999"], "comment": ["no"]}
@@ -398,12 +399,6 @@ def test_pictures_and_what_is_said(tiny_model: Path, song: Path, capsys: pytest.
     assert events[-1]["peak_memory_bytes"] > 10**7
 
 
-def walk(page: str) -> list[str]:
-    """The commands of a page that stand between its marks."""
-    text = (ROOT / page).read_text().split("<!-- test: walk -->")[1].split("<!-- test: end -->")[0]
-    return [line for line in text.splitlines() if line and not line.startswith(("`", "pip "))]
-
-
 @pytest.fixture
 def folder(song: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder, with songs as the pages name them."""
@@ -430,6 +425,28 @@ def test_every_command_of_the_guide_runs(folder: Path) -> None:
     assert (folder / "plotted" / "song_plot.png").exists()
 
 
+def in_shell(command: str) -> None:
+    """Run a line as a shell does."""
+    ours = command.replace("ft separate", f"{shlex.quote(sys.executable)} -m ftcli separate")
+    done = subprocess.run(
+        ours, shell=True, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_pipe_of_the_guide_runs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (folder / "bin").mkdir()
+    (folder / "bin" / "ffmpeg").symlink_to(imageio_ffmpeg.get_ffmpeg_exe())
+    monkeypatch.setenv("PATH", str(folder / "bin"), prepend=os.pathsep)
+    in_shell("ffmpeg -i song.wav film.mkv")
+    commands = walk("docs/separating.md", "pipes")
+    assert len(commands) == 2
+    for command in commands:
+        in_shell(command)
+    assert abs(soundfile.info("vocals.wav").frames - 6000) < 1200
+    assert audio.probe(folder / "instrumental.m4a").channels == 2
+
+
 def test_every_command_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     commands = walk("README.md")
     assert len(commands) == 9
@@ -438,9 +455,7 @@ def test_every_command_of_the_readme_runs(folder: Path, capsys: pytest.CaptureFi
         if name == "ft":
             ft(*arguments)
     (through_pipes,) = (command for command in commands if command.startswith("cat"))
-    ours = through_pipes.replace("ft ", f"{shlex.quote(sys.executable)} -m ftcli ")
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    subprocess.run(ours, shell=True, check=True, env=environment, capture_output=True)
+    in_shell(through_pipes)
     assert soundfile.info("vocals.wav").frames == 6000
     assert (folder / "song_instrumental.mp3").exists()
     assert (folder / "part" / "song_plot.png").exists()

@@ -27,8 +27,7 @@ from ftcore.runtime import OnnxModel
 from ftcore.torch_runtime import TorchModel
 from snapshots import original, published, registry
 from tests.conftest import BARE, noise, untrained
-from tests.test_cli import ft
-from tests.test_separate_command import walk
+from tests.test_cli import ft, walk
 from tests.vectors import describe, filled_state
 
 TINY_V1 = EarlyConfig(kind="v1", features=32, channels=2, multipliers=(1, 2), attention_maps=(1,) * 3, heads=2)

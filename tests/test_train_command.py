@@ -18,7 +18,7 @@ import soundfile
 
 from ftcore import checkpoint
 from tests.conftest import noise
-from tests.test_cli import ROOT, ft, python
+from tests.test_cli import ROOT, ft, python, walk
 
 RATE = 8000
 
@@ -52,8 +52,7 @@ def test_the_whole_way(arguments: list[str | Path], tmp_path: Path, monkeypatch:
     """The walk of docs/training.md as it stands there, at tiny size: each stage takes what the one before has made."""
     for given, named in (("music", "MUSIC"), ("voices", "VOICES"), ("pairs", "PAIRS")):
         (tmp_path / given).rename(tmp_path / named)
-    walk = (ROOT / "docs" / "training.md").read_text().split("<!-- test: walk -->")[1].split("<!-- test: end -->")[0]
-    commands = [line for line in walk.splitlines() if line.startswith("ft ")]
+    commands = walk("docs/training.md")
     assert len(commands) == 10
     (tmp_path / "song.wav").write_bytes((tmp_path / "PAIRS" / "one" / "mixture.wav").read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -74,6 +73,21 @@ def test_the_whole_way(arguments: list[str | Path], tmp_path: Path, monkeypatch:
     vocals, _ = soundfile.read(tmp_path / "stems" / "song_vocals.wav")
     song, _ = soundfile.read(tmp_path / "song.wav")
     assert 0.01 < np.mean(vocals**2) / np.mean(song**2) < 0.99
+
+
+def test_training_as_the_readme_does_it(
+    arguments: list[str | Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The block of README.md, with a preset and a length that a test can wait for."""
+    for given, named in (("music", "MUSIC"), ("voices", "VOICES"), ("pairs", "PAIRS")):
+        (tmp_path / given).rename(tmp_path / named)
+    (tmp_path / "song.wav").write_bytes((tmp_path / "PAIRS" / "one" / "mixture.wav").read_bytes())
+    monkeypatch.chdir(tmp_path)
+    commands = walk("README.md", "train")
+    assert len(commands) == 3
+    for line in commands:
+        ft(*shlex.split(line.replace("ft train", "ft train --preset tiny --steps 20"))[1:])
+    assert (tmp_path / "song_vocals.wav").exists()
 
 
 def test_prepared_libraries_train_where_nothing_decodes(arguments: list[str | Path], tmp_path: Path) -> None:
