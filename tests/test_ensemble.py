@@ -1,0 +1,93 @@
+"""Several separations made one, and devices that are too small for the batch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ftcore import Separator
+from ftcore.ensemble import aligned, combine
+from ftcore.jobs import Job
+from ftcore.runtime import OnnxModel, OutOfMemoryError
+from tests.conftest import noise
+
+
+class Scaled:
+    """A model whose vocals are a share of the mixture."""
+
+    provider = "none"
+
+    def __init__(self, model: Path, share: float) -> None:
+        self.info, self.share = OnnxModel(model).info, share
+        self.batches: list[int] = []
+
+    def run(self, x: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        self.batches.append(len(x))
+        if len(x) > 2:
+            raise OutOfMemoryError("inference failed (out of memory)")
+        return np.float32(1.0 - self.share) * x
+
+
+@pytest.mark.parametrize(("ensemble", "share"), [("mean", 0.5), ("min", 0.2), ("max", 0.8)])
+def test_ensembles(ensemble: Any, share: float, tiny_model: Path) -> None:
+    wave = noise(9000, 2)
+    models = [Scaled(tiny_model, 0.2), Scaled(tiny_model, 0.8)]
+    vocals = Separator(models, ensemble=ensemble).separate(wave, 8000)["vocals"]
+    alone = Separator(models[0]).separate(wave, 8000)["vocals"] / 0.2
+    np.testing.assert_allclose(vocals, share * alone, atol=1e-4)
+    first = Separator(models, ensemble=ensemble).separate(wave, 8000)
+    np.testing.assert_allclose(first["vocals"] + first["instrumental"], wave, atol=1e-6)
+
+
+def test_separations_are_aligned_whatever_their_blocks() -> None:
+    wave = noise(1000, 2)
+
+    def blocks(size: int) -> Any:
+        return ((wave[:, i : i + size], 2 * wave[:, i : i + size]) for i in range(0, 1000, size))
+
+    parts = list(aligned([blocks(7), blocks(300), blocks(1000)]))
+    np.testing.assert_array_equal(np.concatenate([m for m, _ in parts], axis=1), wave)
+    np.testing.assert_array_equal(np.concatenate([v for _, v in parts], axis=2), np.stack([2 * wave] * 3))
+    assert list(combine([iter([(wave, wave)])], "min")) == [(wave, wave)]
+
+
+def test_tta_shifts_the_windows_and_averages(tiny_model: Path) -> None:
+    wave = noise(8000 * 2, 2)
+    plain, averaged = (Separator(tiny_model, crop=32, pad=0, tta=tta).separate(wave, 8000) for tta in (False, True))
+    assert averaged["vocals"].shape == wave.shape
+    assert np.abs(plain["vocals"] - averaged["vocals"]).max() > 1e-5
+    whole = Separator(tiny_model, crop=1001, pad=0).separate(wave, 8000)["vocals"]
+    errors = [float(np.square(s["vocals"] - whole).mean()) for s in (plain, averaged)]
+    assert errors[1] < errors[0]  # two cuts in different places are nearer to none
+    model = Scaled(tiny_model, 0.3)  # without context all shifts agree, to the ends of the song
+    for samples in (1, 40, 1500, 4001):
+        short = noise(samples, 2)
+        cut = [Separator(model, crop=7, pad=3, tta=tta).separate(short, 8000)["vocals"] for tta in (False, True)]
+        np.testing.assert_allclose(cut[1], cut[0], atol=1e-5)
+
+
+def test_a_device_that_runs_out_of_memory_gets_half_the_batch(tiny_model: Path, song: Path) -> None:
+    from ftcli.batch import Batch
+    from ftcli.report import Report
+
+    model = Scaled(tiny_model, 0.3)
+    for size, failed in ((4, 0), (8, 1), (1, 0)):
+        batch = Batch(
+            separator=Separator(model, crop=10, pad=0, batch=size),
+            models=["x"],
+            report=Report(),
+            file_format="wav",
+            bit_depth=None,
+            start=0.0,
+            duration=None,
+            skip_existing=False,
+            overwrite=True,
+            plot=False,
+        )
+        out = song.parent / "out"
+        job = Job(source=song, targets={"vocals": out / "v.wav"})
+        assert batch.run([job], at_once=1) == failed
+        assert not failed or batch.totals.done == 0
