@@ -36,9 +36,9 @@ class Batch:
 
     def run(self, planned: Sequence[Job], *, at_once: int) -> int:
         """Do them all; how many failed."""
-        self.report.start(self.separator, self.models, len(planned))
         for folder in {target.parent for job in planned for target in job.targets.values()}:
             sweep(folder)
+        self.report.start(self.separator, self.models, len(planned))
         try:
             jobs.run(planned, self.one, at_once=at_once)
         finally:
