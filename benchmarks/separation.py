@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import statistics
 import sys
 import tempfile
@@ -25,6 +24,7 @@ import numpy as np
 import soundfile
 
 from ftcore import Separator
+from ftcore.memory import in_bytes
 from ftcore.torch_runtime import TorchModel
 
 
@@ -75,12 +75,7 @@ def measured(*arguments: str, **environment: str) -> dict[str, float]:
     seconds = time.monotonic() - start
     if status:
         raise SystemExit(f"{' '.join(command)} failed")
-    return {"seconds": round(seconds, 1), "peak_memory_mb": round(peak_bytes(usage) / 1e6, 1)}
-
-
-def peak_bytes(usage: resource.struct_rusage) -> int:
-    """Peak resident memory; Linux counts in KiB, macOS in bytes."""
-    return usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return {"seconds": round(seconds, 1), "peak_memory_mb": round(in_bytes(usage.ru_maxrss) / 1e6, 1)}
 
 
 def compare(song: Path, model: str, checkpoint: Path, runs: int) -> dict[str, Any]:

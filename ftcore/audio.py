@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ftcore import decoders
-from ftcore.decoders import BLOCK as BLOCK
-from ftcore.decoders import BitDepth as BitDepth
+from ftcore.decoders import BitDepth
 from ftcore.decoders import Block as Block
 from ftcore.errors import FtError
 

@@ -6,21 +6,19 @@ Axes: N separations, C channels of the file, F bins, T frames.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
 
 from ftcore.decoders import Block
+from ftcore.pipeline import Separated, pair
 from ftcore.stft import Complex, istft, stft
 
 Ensemble = Literal["mean", "min", "max"]
 
 N_FFT, HOP = 2048, 512
 """Spectrogram on which min and max choose, in samples."""
-
-Separated = Iterator[tuple[Block, Block]]
-"""(mixture, vocals) blocks, [C, samples]."""
 
 
 def combine(separations: Sequence[Separated], how: Ensemble) -> Separated:
@@ -60,23 +58,6 @@ def aligned(separations: Sequence[Separated]) -> Iterator[tuple[Block, Block]]:
                 if following is None:  # all end together: each is as long as the song
                     return
                 held[i] = following
-
-
-def pair(waiting: deque[Block], vocals: Iterable[Block]) -> Separated:
-    """Match vocals with the mixture's blocks, oldest first, which `vocals` appends to `waiting` as it is read.
-
-    Vocals past the end of the mixture are dropped; where they fall short there are none.
-    """
-    for part in vocals:
-        while waiting and part.shape[1]:
-            mixture = waiting.popleft()
-            count = min(mixture.shape[1], part.shape[1])
-            if count < mixture.shape[1]:
-                waiting.appendleft(mixture[:, count:])
-            yield mixture[:, :count], part[:, :count]
-            part = part[:, count:]
-    for mixture in waiting:
-        yield mixture, np.zeros_like(mixture)
 
 
 def _choose(frames: Complex, how: Ensemble) -> Complex:

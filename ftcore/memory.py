@@ -11,5 +11,9 @@ def peak_bytes() -> int | None:
         import resource
     except ImportError:  # Windows
         return None
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # Linux counts in KiB
+    return in_bytes(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+
+
+def in_bytes(maxrss: int) -> int:
+    """A peak as the operating system's `getrusage` counts it: macOS in bytes, others in KiB."""
+    return maxrss if sys.platform == "darwin" else maxrss * 1024

@@ -19,13 +19,15 @@ import numpy as np
 import numpy.typing as npt
 
 from ftcore.decoders import Block
-from ftcore.ensemble import pair
 from ftcore.resampling import resample
 from ftcore.runtime import Model
 from ftcore.stft import Complex, istft, stft
 
 Index = npt.NDArray[np.intp]
 """[G, A]: which channel of the file stands where."""
+
+Separated = Iterator[tuple[Block, Block]]
+"""(mixture, vocals) blocks of the file, [channels, samples]."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +46,7 @@ class Windowing:
 
 def separate_blocks(
     blocks: Iterable[Block], *, rate: int, channels: int, model: Model, windowing: Windowing, peak: float = 1.0
-) -> Iterator[tuple[Block, Block]]:
+) -> Separated:
     """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
 
     `peak` is the song's largest spectral magnitude (see `song_peak`), for models that want it.
@@ -131,3 +133,20 @@ def _separate(z: Complex, model: Model, windowing: Windowing, peak: float) -> Co
 
 def _grouped(blocks: Iterable[Block], rate: int, target: int, groups: Index) -> Iterator[Block]:
     return (block[groups] for block in resample(blocks, rate, target))
+
+
+def pair(waiting: deque[Block], vocals: Iterable[Block]) -> Separated:
+    """Match vocals with the mixture's blocks, oldest first, which `vocals` appends to `waiting` as it is read.
+
+    Vocals past the end of the mixture are dropped; where they fall short there are none.
+    """
+    for part in vocals:
+        while waiting and part.shape[1]:
+            mixture = waiting.popleft()
+            count = min(mixture.shape[1], part.shape[1])
+            if count < mixture.shape[1]:
+                waiting.appendleft(mixture[:, count:])
+            yield mixture[:, :count], part[:, :count]
+            part = part[:, count:]
+    for mixture in waiting:
+        yield mixture, np.zeros_like(mixture)

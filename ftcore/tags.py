@@ -84,6 +84,7 @@ def write(path: Path, tags: Tags) -> None:
     """Give tags to a finished wav, flac, ogg, opus or mp3 file. Raises FtError."""
     import mutagen
     from mutagen.flac import FLAC
+    from mutagen.ogg import OggFileType
 
     try:
         file = mutagen.File(path)
@@ -93,7 +94,7 @@ def write(path: Path, tags: Tags) -> None:
             for picture in tags.pictures:
                 file.add_picture(_flac_picture(picture))
             file.update(tags.text)
-        elif file.mime[0].endswith(("ogg", "opus", "vorbis")):
+        elif isinstance(file, OggFileType):
             file.update(tags.text)
             if tags.pictures:
                 blocks = [base64.b64encode(_flac_picture(p).write()).decode() for p in tags.pictures]

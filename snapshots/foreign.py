@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ftcore.errors import FtError
+from ftcore.runtime import first_line
 
 StateDict = dict[str, Tensor]
 
@@ -36,7 +37,7 @@ def load_state_dicts(path: Path) -> dict[str, StateDict]:
     try:
         unsafe = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception as error:  # a damaged file can fail in any way here
-        raise FtError(f"{path}: not a readable PyTorch checkpoint ({_first_line(error)})") from None
+        raise FtError(f"{path}: not a readable PyTorch checkpoint ({first_line(error)})") from None
     if unsafe:
         raise FtError(f"{path}: refused, the file could run code: it needs {', '.join(sorted(unsafe))}")
     try:
@@ -44,7 +45,7 @@ def load_state_dicts(path: Path) -> dict[str, StateDict]:
             warnings.simplefilter("ignore")
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:
-        raise FtError(f"{path}: not a readable PyTorch checkpoint ({_first_line(error)})") from None
+        raise FtError(f"{path}: not a readable PyTorch checkpoint ({first_line(error)})") from None
     found = dict(_state_dicts(content, "", DEPTH, set()))
     if not found:
         raise FtError(f"{path}: no state dict inside (a dictionary from names to tensors)")
@@ -97,7 +98,3 @@ def _require_safe_torch() -> None:
             f"torch {torch.__version__} has known holes in loading foreign files (CVE-2025-32434, CVE-2026-24747): "
             "pip install 'torch>=2.10'"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error) or type(error).__name__).splitlines()[0][:200]
