@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from ftcore.nn.attention import ConvolutionalMultiheadAttention, MultichannelMultiheadAttention
 from ftcore.nn.layers import (
     ChannelNorm,
+    Conv,
     ConvolutionalEmbedding,
     FrameConv,
     FrameDecoder,
@@ -24,8 +25,11 @@ from ftcore.nn.layers import (
 )
 from ftcore.nn.transformer import (
     ConvolutionalTransformerEncoder,
+    Decoded,
+    Encoded,
     FrameTransformerDecoder,
     FrameTransformerEncoder,
+    ScoreGate,
 )
 from snapshots.original import FAMILIES, original_name
 from tests.vectors import REFERENCE, relative_error
@@ -106,16 +110,42 @@ def test_module_reproduces_its_recording(name: str) -> None:
     parameters = {k.removeprefix("param."): v for k, v in arrays.items() if k.startswith("param.")}
     assert all(k in names or k.endswith(("freqs", "pe")) for k in parameters)
     module.load_state_dict({own: parameters[k] for k, own in names.items()})
-    inputs = {k.removeprefix("in."): v for k, v in arrays.items() if k.startswith("in.")}
+    inputs = {k.removeprefix("in."): turned(k, v) for k, v in arrays.items() if k.startswith("in.")}
     x = inputs.pop("x")
     with torch.no_grad():
-        outputs = module.eval()(x, **{ARGUMENTS[k]: v for k, v in inputs.items()})
+        if isinstance(module, FrameDecoder):
+            outputs = module.eval()((x,), (inputs["skip"],))
+        else:
+            outputs = module.eval()(x, **{ARGUMENTS[k]: v for k, v in inputs.items()})
+    if isinstance(outputs, (Encoded, Decoded)):
+        joined = torch.cat((x, outputs.h), dim=1)
+        outputs = (joined, *outputs) if isinstance(outputs, Encoded) else (joined, *outputs[1:])
     outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
-    expected = {k.removeprefix("out."): v for k, v in arrays.items() if k.startswith("out.")}
+    expected = {k.removeprefix("out."): turned(k, v) for k, v in arrays.items() if k.startswith("out.")}
     assert len(outputs) == len(expected)
     for actual, (key, recorded) in zip(outputs, expected.items(), strict=True):
         assert actual.shape == recorded.shape, key
         assert relative_error(actual, recorded) < 1e-5, key
+
+
+def turned(key: str, x: Tensor) -> Tensor:
+    """A recorded array in our layout: features last, but for attention scores."""
+    return x if "qk" in key else x.transpose(2, 3)
+
+
+def test_a_convolution_of_parts_is_that_of_their_concatenation() -> None:
+    torch.manual_seed(0)
+    parts = [torch.randn(2, channels, 5, 8) for channels in (9, 1, 12, 2)]
+    for block in (Conv(24, 3, 3, (2, 1), padding=1), ResBlock(24, 6, 8), ResBlock(24, 24, 8), ResBlock(24, 24, 8, dense=True)):
+        assert torch.allclose(block(*parts), block(torch.cat(parts, dim=1)), atol=1e-5)
+
+
+def test_the_gate_is_a_convolution_over_heads_and_frames() -> None:
+    torch.manual_seed(0)
+    gate = ScoreGate(2)
+    scores, skip = torch.randn(2, 3, 2, 4, 5, 5)
+    weight = gate.weigh(torch.relu(gate.mix(torch.cat((scores, skip), dim=1))).square()).sigmoid()
+    assert torch.allclose(gate(scores, skip), weight * scores + (1 - weight) * skip, atol=1e-6)
 
 
 def test_restart_is_the_original_and_not_the_default() -> None:

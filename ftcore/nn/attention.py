@@ -1,6 +1,6 @@
 """The two attentions: over frames within each channel, and over all positions of the latent level.
 
-Axes: B batch, C channels, F features, T frames, H heads.
+Axes: B batch, C channels, T frames, F features, H heads, D features per head, N tokens.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from collections.abc import Callable
 from torch import Tensor, nn
 
 from ftcore.nn.functional import attend
-from ftcore.nn.layers import MultichannelLinear
+from ftcore.nn.layers import Conv, MultichannelLinear
 
 
 def mixed_projection(channels: int, features: int) -> nn.Module:
-    """A linear map per channel, then a 1 x 3 convolution over all channels."""
+    """A linear map per channel, then a convolution over all channels and 3 frames."""
     return nn.Sequential(
         MultichannelLinear(channels, channels, features, features),
-        nn.Conv2d(channels, channels, (1, 3), padding=(0, 1)),
+        Conv(channels, channels, (1, 3), padding=(0, 1)),
     )
 
 
@@ -44,14 +44,14 @@ class MultichannelMultiheadAttention(nn.Module):
     def forward(
         self, x: Tensor, memory: Tensor | None = None, prev_scores: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        """x, memory: [B, C, F, T]; prev_scores: [B, C, H, T, T]. Returns (y like x, scores like prev_scores)."""
+        """x, memory: [B, C, T, F]; prev_scores: [B, C, H, T, T]. Returns (y like x, scores like prev_scores)."""
         source = x if memory is None else memory
         q, k, v = (
-            projection(z).unflatten(2, (self.heads, -1))
+            projection(z).unflatten(3, (self.heads, -1)).transpose(2, 3)
             for projection, z in ((self.q_proj, x), (self.k_proj, source), (self.v_proj, source))
-        )  # [B, C, H, F/H, T]
+        )  # [B, C, H, T, D]
         y, scores = attend(q, k, v, self.scale, prev_scores)
-        return self.o_proj(y.flatten(2, 3)), scores
+        return self.o_proj(y.transpose(2, 3).flatten(3)), scores
 
 
 class ConvolutionalMultiheadAttention(nn.Module):
@@ -62,16 +62,17 @@ class ConvolutionalMultiheadAttention(nn.Module):
         self.heads = heads
         self.scale = 1.0 / math.sqrt(channels)
 
-        def projection() -> nn.Conv2d:
-            return nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
+        def projection() -> Conv:
+            return Conv(channels, channels, kernel_size, padding=kernel_size // 2)
 
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (projection() for _ in range(4))
 
     def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x [B, C, F, T]; prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
+        """x [B, C, T, F]; prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
         q, k, v = (
-            projection(x).flatten(2).unflatten(1, (self.heads, -1))
+            projection(x).unflatten(1, (self.heads, -1)).permute(0, 1, 4, 3, 2).flatten(2, 3)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )  # [B, H, C/H, F*T]
+        )  # [B, H, N, D]
         y, scores = attend(q, k, v, self.scale, prev_scores)
-        return self.o_proj(y.flatten(1, 2).unflatten(2, x.shape[2:])), scores
+        y = y.unflatten(2, (x.shape[3], -1)).permute(0, 1, 4, 3, 2).flatten(1, 2)
+        return self.o_proj(y), scores

@@ -4,7 +4,7 @@ Both are a U-Net of conventional pre-norm transformers, with one on the input it
 map and has neither embedding nor residual scores; V2b has both, several maps, and convolutions where V1 has
 linear maps (and, on its deepest levels, the other way round).
 
-Axes: B batch, C channels, M attention maps, F features, T frames, H heads.
+Axes: B batch, C channels, M attention maps, T frames, F features, H heads.
 
         x -- transformer 0 -- level 1 ------------------- decoder 1 -- out
                                   `-- level 2 -- ... --------'
@@ -23,6 +23,7 @@ from ftcore.config import EarlyConfig
 from ftcore.nn.attention import MultichannelMultiheadAttention
 from ftcore.nn.functional import squared_relu
 from ftcore.nn.layers import (
+    Conv,
     ConvolutionalEmbedding,
     FrameDecoder,
     FrameEncoder,
@@ -59,7 +60,7 @@ def linear(maps: int, in_features: int, out_features: int | None = None) -> Mult
 def local_projection(maps: int, features: int) -> nn.Module:
     """A 9 x 9 convolution within each map, then a linear map over its features."""
     return nn.Sequential(
-        nn.Conv2d(maps, maps, 9, padding=4, groups=maps, bias=False),
+        Conv(maps, maps, 9, padding=4, groups=maps, bias=False),
         linear(maps, features),
     )
 
@@ -73,7 +74,7 @@ def linear_feed_forward(maps: int, features: int, expansion: int) -> tuple[nn.Mo
 def convolutional_feed_forward(maps: int, features: int, expansion: int) -> tuple[nn.Module, nn.Module]:
     """Over all maps and their neighbourhoods."""
     hidden = expansion * maps
-    return nn.Conv2d(maps, hidden, 3, padding=1), nn.Conv2d(hidden, maps, 3, padding=1)
+    return Conv(maps, hidden, 3, padding=1), Conv(hidden, maps, 3, padding=1)
 
 
 PARTS = {
@@ -89,18 +90,18 @@ class TransformerEncoder(nn.Module):
 
     def __init__(self, channels: int, maps: int, features: int, expansion: int, heads: int, parts: Parts) -> None:
         super().__init__()
-        self.embed = nn.Conv2d(channels, maps, 1)
+        self.embed = Conv(channels, maps, 1)
         self.norm1, self.norm2 = (parts.norm(maps, features) for _ in range(2))
         self.attn = MultichannelMultiheadAttention(maps, heads, features, parts.projection)
         self.conv1, self.conv2 = parts.feed_forward(maps, features, expansion)
 
     def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> Encoded:
-        """x [B, C, F, T], prev_scores [B, M, H, T, T] of the level before."""
+        """x [B, C, T, F], prev_scores [B, M, H, T, T] of the level before."""
         h = self.embed(x)
         z, scores = self.attn(self.norm1(h), prev_scores=prev_scores)
         h = h + z
         h = h + self.conv2(squared_relu(self.conv1(self.norm2(h))))
-        return Encoded(torch.cat((x, h), dim=1), h, scores)
+        return Encoded(h, scores)
 
 
 class TransformerDecoder(nn.Module):
@@ -108,7 +109,7 @@ class TransformerDecoder(nn.Module):
 
     def __init__(self, channels: int, maps: int, features: int, expansion: int, heads: int, parts: Parts) -> None:
         super().__init__()
-        self.embed = nn.Conv2d(channels, maps, 1)
+        self.embed = Conv(channels, maps, 1)
         self.norm1 = parts.norm(maps, features)
         self.norm2 = parts.norm(maps, features) if parts.cross_norm else None
         self.norm3 = parts.norm(maps, features)
@@ -120,7 +121,7 @@ class TransformerDecoder(nn.Module):
     def forward(
         self, x: Tensor, skip: Tensor, prev_scores: Tensor | None = None, skip_scores: Tensor | None = None
     ) -> Encoded:
-        """x [B, C, F, T], skip [B, M, F, T] of the encoder, all scores [B, M, H, T, T].
+        """x [B, C, T, F], skip [B, M, T, F] of the encoder, all scores [B, M, H, T, T].
 
         `prev_scores` come from the self attention of the level before, `skip_scores` from the encoder's.
         """
@@ -130,7 +131,18 @@ class TransformerDecoder(nn.Module):
         cross_norm = self.norm1 if self.norm2 is None else self.norm2
         h = h + self.attn2(cross_norm(h), memory=skip, prev_scores=skip_scores)[0]
         h = h + self.conv2(squared_relu(self.conv1(self.norm3(h))))
-        return Encoded(torch.cat((x, h), dim=1), h, scores)
+        return Encoded(h, scores)
+
+
+class Level(NamedTuple):
+    """What a level hands on."""
+
+    x: Tensor
+    """[B, C, T, F]."""
+    h: Tensor
+    """Attention maps [B, M, T, F]."""
+    scores: Tensor
+    """Attention scores [B, M, H, T, T]."""
 
 
 class EncoderLevel(nn.Module):
@@ -144,10 +156,10 @@ class EncoderLevel(nn.Module):
         self.frame = FrameEncoder(in_channels, channels, features, downsample=level > 1, block=block)
         self.transformer = transformer(TransformerEncoder, config, level, channels)
 
-    def forward(self, x: Tensor, prev_scores: Tensor | None) -> Encoded:
-        """[B, Cin, F or 2F, T] -> this level's [B, C+M, F, T]."""
-        encoded: Encoded = self.transformer(self.frame(x), prev_scores)
-        return encoded
+    def forward(self, below: Level, prev_scores: Tensor | None) -> Level:
+        """From the level before, of the same or twice the features."""
+        x = self.frame(below.x, below.h)
+        return Level(x, *self.transformer(x, prev_scores))
 
 
 class DecoderLevel(nn.Module):
@@ -160,10 +172,12 @@ class DecoderLevel(nn.Module):
         self.frame = FrameDecoder(in_channels, channels, config.level_features(level), block=block)
         self.transformer = transformer(TransformerDecoder, config, level, channels)
 
-    def forward(self, x: Tensor, memory: Encoded, prev_scores: Tensor | None, skip_scores: Tensor | None) -> Encoded:
-        """[B, Cin, F/2, T] -> this level's [B, C+M, F, T]."""
-        decoded: Encoded = self.transformer(self.frame(x, memory.x), memory.h, prev_scores, skip_scores)
-        return decoded
+    def forward(
+        self, below: Level, memory: Level, prev_scores: Tensor | None, skip_scores: Tensor | None
+    ) -> Level:
+        """From the level below, of half the features, and the encoder's level."""
+        x = self.frame((below.x, below.h), (memory.x, memory.h))
+        return Level(x, *self.transformer(x, memory.h, prev_scores, skip_scores))
 
 
 class EarlyNetwork(SpectralNetwork):
@@ -197,18 +211,18 @@ class EarlyNetwork(SpectralNetwork):
 
         x is already divided by the song's largest magnitude.
         """
-        x = x.to(self.out.weight_dw.dtype)  # type: ignore[union-attr]
+        x = x.to(self.out.weight_dw.dtype).transpose(2, 3)  # type: ignore[union-attr]
         if self.embedding is not None:
             x = torch.cat((x, self.embedding(x)), dim=1)
-        current: Encoded = self.entry(x)
+        current = Level(x, *self.entry(x))
         memories = []
         for level in self.encoder:
-            current = level(current.x, self._handed_on(current.scores))
+            current = level(current, self._handed_on(current.scores))
             memories.append(current)
         for level, memory in zip(self.decoder, reversed(memories[:-1]), strict=True):
-            current = level(current.x, memory, self._handed_on(current.scores), self._handed_on(memory.scores))
-        y: Tensor = self.out(current.x)
-        return y
+            current = level(current, memory, self._handed_on(current.scores), self._handed_on(memory.scores))
+        y: Tensor = self.out(torch.cat((current.x, current.h), dim=1))
+        return y.transpose(2, 3)
 
     def _handed_on(self, scores: Tensor) -> Tensor | None:
         return scores if self.residual_scores else None

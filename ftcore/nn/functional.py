@@ -6,12 +6,13 @@ Axes: B batch, C channels, F features, T frames, H heads, D features per head, N
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def squared_relu(x: Tensor) -> Tensor:
     """`relu(x)^2` (So et al. 2021, Primer)."""
-    return torch.relu(x).square()
+    y = torch.relu(x)
+    return y * y  # a product, unlike a power, stays in the blocked layout of a runtime's convolutions
 
 
 def table_dtype(x: Tensor) -> torch.dtype:
@@ -19,47 +20,53 @@ def table_dtype(x: Tensor) -> torch.dtype:
     return torch.float64 if x.dtype == torch.float64 else torch.float32
 
 
-def rotation(size: int, x: Tensor, theta: float = 10000.0) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [D/2, N] of the angles by which `rotate` turns tokens x [..., N], D = size, in x's dtype."""
-    dtype = table_dtype(x)
+def rotation(x: Tensor, theta: float = 10000.0) -> tuple[Tensor, Tensor]:
+    """Cosines and sines [N, D/2] of the angles by which `rotate` turns tokens x [..., N, D], in x's dtype."""
+    dtype, size = table_dtype(x), x.shape[-1]
     freqs = theta ** (-torch.arange(0, size, 2, device=x.device, dtype=dtype) / size)
-    angle = freqs[:, None] * torch.arange(x.shape[-1], device=x.device, dtype=dtype)
+    angle = torch.arange(x.shape[-2], device=x.device, dtype=dtype)[:, None] * freqs
     return angle.cos().to(x.dtype), angle.sin().to(x.dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary position embedding (Su et al. 2021) over interleaved pairs of D: x [..., D, N], same shape."""
-    even, odd = x.unflatten(-2, (-1, 2)).unbind(-2)  # [..., D/2, N] each
-    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-2).flatten(-3, -2)
+    """Rotary position embedding (Su et al. 2021) over interleaved pairs of D: x [..., N, D], same shape."""
+    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)  # [..., N, D/2] each
+    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2)
 
 
 def sinusoids(features: int, x: Tensor) -> Tensor:
-    """Sinusoidal table [1, 1, features, T] for the frames of x [B, C, F, T], in x's dtype.
+    """Sinusoidal table [1, 1, T, features] for the frames of x [B, C, T, F], in x's dtype.
 
-    Row f holds `sin(t * 10000^(-f/features))` for even f, the cosine of its even partner for odd f.
+    Feature f holds `sin(t * 10000^(-f/features))` where f is even, the cosine of its even partner where odd.
     """
     dtype = table_dtype(x)
     even = torch.arange(0, features, 2, device=x.device, dtype=dtype)
-    frames = torch.arange(x.shape[-1], device=x.device, dtype=dtype)
-    angle = torch.pow(10000.0, -even / features)[:, None] * frames  # [features/2, T]
-    table = torch.stack((angle.sin(), angle.cos()), dim=1).flatten(0, 1)[:features]
+    frames = torch.arange(x.shape[2], device=x.device, dtype=dtype)
+    angle = frames[:, None] * torch.pow(10000.0, -even / features)  # [T, features/2]
+    table = torch.stack((angle.sin(), angle.cos()), dim=-1).flatten(-2)[:, :features]
     return table[None, None].to(x.dtype)
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, prev_scores: Tensor | None) -> tuple[Tensor, Tensor]:
     """Rotary attention with residual scores (He et al. 2020, RealFormer).
 
-    q, k, v: [..., H, D, N], D even, or 1 (then nothing is rotated); prev_scores: [..., H, N, N] or None.
-    Returns (y [..., H, D, N], scores [..., H, N, N] before the softmax, `prev_scores` included).
+    q, k, v: [..., H, N, D], D even, or 1 (then nothing is rotated); prev_scores: [..., H, N, N] or None.
+    Returns (y [..., H, N, D], scores [..., H, N, N] before the softmax, `prev_scores` included).
     """
-    if (size := q.shape[-2]) > 1:
-        table = rotation(size, q)
+    if q.shape[-1] > 1:
+        table = rotation(q)
         q, k = rotate(q, *table), rotate(k, *table)
-    scores = (q * scale).transpose(-1, -2) @ k
+    scores = (q * scale) @ k.transpose(-1, -2)
     if prev_scores is not None:
         scores = scores + prev_scores
-    # v is turned rather than the far larger softmax, whose gradient then stays contiguous
-    return (scores.softmax(dim=-1) @ v.transpose(-1, -2)).transpose(-1, -2), scores
+    return scores.softmax(dim=-1) @ v, scores
+
+
+def linear_per_channel(x: Tensor, weight: Tensor) -> Tensor:
+    """One linear map over the features of each channel: x [B, C, T, Fin], weight [C, Fout, Fin] -> [B, C, T, Fout]."""
+    if len(weight) == 1:  # a plain product, whose constant side a runtime lays out in advance
+        return nn.functional.linear(x, weight[0])
+    return x @ weight.transpose(-1, -2)
 
 
 def fold_bins(x: Tensor, k: int) -> Tensor:

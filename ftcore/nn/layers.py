@@ -1,18 +1,51 @@
 """Building blocks of the multichannel transformer U-Net.
 
-Axes: B batch, C channels, F features, T frames; every tensor is [B, C, F, T] unless said otherwise.
+Axes: B batch, C channels, T frames, F features; every tensor is [B, C, T, F] unless said otherwise: norms and
+linear maps, most of the network, act on the features, which therefore lie side by side. Some blocks take their
+input in parts along the channels, so that skip connections and attention maps need no concatenation.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import accumulate
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ftcore.nn.functional import sinusoids, squared_relu
+from ftcore.nn.functional import linear_per_channel, sinusoids, squared_relu
+
+
+class Conv(nn.Conv2d):
+    """Convolution over features and frames; kernels, strides and paddings are given and stored in this order.
+
+    Its input may come in parts, whose concatenation along the channels is what it convolves.
+    """
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """[B, Ci, T, F] each, together Cin channels -> [B, Cout, T / stride, F / stride]."""
+        weight = self.weight.transpose(2, 3)
+        if len(parts) == 1:
+            return self._part(parts[0], weight, self.bias)
+        weights = weight.split([x.shape[1] for x in parts], dim=1)
+        wide = [(x, w) for x, w in zip(parts, weights, strict=True) if x.shape[1] >= NARROW]
+        narrow = [(x, w) for x, w in zip(parts, weights, strict=True) if x.shape[1] < NARROW]
+        if narrow:
+            wide.append((torch.cat([x for x, _ in narrow], dim=1), torch.cat([w for _, w in narrow], dim=1)))
+        y = self._part(*wide[0], self.bias)
+        for x, w in wide[1:]:
+            y = y + self._part(x, w, None)
+        return y
+
+    def _part(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        padding = self.padding if isinstance(self.padding, str) else self.padding[::-1]
+        return nn.functional.conv2d(x, weight, bias, self.stride[::-1], padding, self.dilation[::-1], self.groups)
+
+
+NARROW = 8
+"""Parts of a convolution's input with fewer channels are joined: a part of their own costs a pass over the output."""
 
 
 class MultichannelLinear(nn.Module):
@@ -46,11 +79,11 @@ class MultichannelLinear(nn.Module):
             self.bias_dw = nn.Parameter(torch.zeros(out_channels, 1, 1)) if bias else None
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, Cin, Fin, T] -> [B, Cout, Fout, T]."""
+        """[B, Cin, T, Fin] -> [B, Cout, T, Fout]."""
         if self.weight_pw is not None:
-            x = self.weight_pw @ x
+            x = linear_per_channel(x, self.weight_pw)
             if self.bias_pw is not None:
-                x = x + self.bias_pw
+                x = x + self.bias_pw.transpose(-1, -2)
         if self.weight_dw is not None:
             x = (self.weight_dw @ x.flatten(2)).unflatten(2, x.shape[2:])
             if self.bias_dw is not None:
@@ -67,10 +100,15 @@ class MultichannelLayerNorm(nn.Module):
         self.weight = nn.Parameter(torch.ones(channels, 1, features))
         self.bias = nn.Parameter(torch.zeros(channels, 1, features))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, F, T] -> [B, C, F, T]."""
-        y = nn.functional.layer_norm(x.transpose(2, 3), self.weight.shape[-1:], eps=self.eps)
-        return (y * self.weight + self.bias).transpose(2, 3)
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """[B, C, T, F] -> the same shape; with fewer channels, x holds those from `first` on."""
+        span = slice(first, first + x.shape[1])
+        if len(self.weight) == 1:
+            return nn.functional.layer_norm(
+                x, self.weight.shape[-1:], self.weight.flatten(), self.bias.flatten(), eps=self.eps
+            )
+        y = nn.functional.layer_norm(x, self.weight.shape[-1:], eps=self.eps)
+        return y * self.weight[span] + self.bias[span]
 
 
 class SharedLayerNorm(nn.Module):
@@ -80,10 +118,10 @@ class SharedLayerNorm(nn.Module):
         super().__init__()
         self.norm = nn.LayerNorm(features)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, F, T] -> [B, C, F, T]."""
-        y: Tensor = self.norm(x.transpose(2, 3))
-        return y.transpose(2, 3)
+    def forward(self, x: Tensor, first: int = 0) -> Tensor:
+        """[B, C, T, F] -> the same shape, whichever channels x holds."""
+        y: Tensor = self.norm(x)
+        return y
 
 
 class ChannelNorm(nn.Module):
@@ -94,7 +132,7 @@ class ChannelNorm(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, F, T] -> [B, C, F, T]."""
+        """[B, C, T, F] -> [B, C, T, F]."""
         y: Tensor = self.norm(x.movedim(1, -1))
         return y.movedim(-1, 1)
 
@@ -104,19 +142,18 @@ class FrameConv(nn.Module):
 
     def __init__(self, channels: int, features: int, kernel_size: int, groups: int = 1) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=groups)
+        self.conv = Conv(channels, channels, kernel_size, padding=kernel_size // 2, groups=groups)
         self.weight_pw = uniform_parameter(channels, features, features)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, F, T] -> [B, C, F, T]."""
-        y: Tensor = self.weight_pw @ self.conv(x)
-        return y
+        """[B, C, T, F] -> [B, C, T, F]."""
+        return linear_per_channel(self.conv(x), self.weight_pw)
 
 
 class ResBlock(nn.Module):
     """Pre-norm residual block; the second convolution carries the stride (features, frames).
 
-    `norm` makes the norm for (channels, features). `dense` replaces the convolutions by linear maps over
+    `norm` makes the norm for (channels, features); called with channels from the n-th on, it takes n, too. `dense` replaces the convolutions by linear maps over
     the features, the second of which narrows them by the stride.
     """
 
@@ -141,15 +178,21 @@ class ResBlock(nn.Module):
             self.conv1 = MultichannelLinear(in_channels, out_channels, features, features)
             self.conv2 = MultichannelLinear(out_channels, out_channels, features, features // stride[0])
         else:
-            self.conv1 = nn.Conv2d(in_channels, out_channels, kernel_size, padding=pad, bias=False)
-            self.conv2 = nn.Conv2d(out_channels, out_channels, kernel_size, stride, padding=pad, bias=False)
+            self.conv1 = Conv(in_channels, out_channels, kernel_size, padding=pad, bias=False)
+            self.conv2 = Conv(out_channels, out_channels, kernel_size, stride, padding=pad, bias=False)
+        self.dense = dense
         self.drop = nn.Dropout2d(dropout)
         changes = in_channels != out_channels or stride != (1, 1)
-        self.identity = nn.Conv2d(in_channels, out_channels, 1, stride, bias=False) if changes else nn.Identity()
+        self.identity = Conv(in_channels, out_channels, 1, stride, bias=False) if changes else None
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, Cin, F, T] -> [B, Cout, F/stride, T/stride]."""
-        y: Tensor = self.identity(x) + self.drop(self.conv2(squared_relu(self.conv1(self.norm(x)))))
+    def forward(self, *parts: Tensor) -> Tensor:
+        """[B, Ci, T, F] each, together Cin channels -> [B, Cout, T / stride, F / stride]."""
+        if self.dense or self.identity is None:
+            parts = (torch.cat(parts, dim=1) if len(parts) > 1 else parts[0],)
+        firsts = accumulate((x.shape[1] for x in parts), initial=0)
+        z = [self.norm(x, first) for x, first in zip(parts, firsts, strict=False)]
+        x = parts[0] if self.identity is None else self.identity(*parts)
+        y: Tensor = x + self.drop(self.conv2(squared_relu(self.conv1(*z))))
         return y
 
 
@@ -170,9 +213,9 @@ class FrameEncoder(nn.Module):
         stride = (2, 1) if downsample else (1, 1)
         self.body = block(in_channels, out_channels, features, stride=stride, dropout=dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, Cin, F, T] -> [B, Cout, F/2 or F, T]."""
-        y: Tensor = self.body(x)
+    def forward(self, *parts: Tensor) -> Tensor:
+        """[B, Ci, T, F] each, together Cin channels -> [B, Cout, T, F/2 or F]."""
+        y: Tensor = self.body(*parts)
         return y
 
 
@@ -192,10 +235,12 @@ class FrameDecoder(nn.Module):
         self.features = features
         self.body = block(in_channels, out_channels, features, dropout=dropout)
 
-    def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        """x [B, C, F/2, T], skip [B, S, F, T] with C + S = Cin -> [B, Cout, F, T]."""
-        x = interpolate(x, size=(self.features, x.shape[-1]), mode="bilinear", align_corners=True)
-        y: Tensor = self.body(torch.cat((x, skip), dim=1))
+    def forward(self, below: tuple[Tensor, ...], skip: tuple[Tensor, ...]) -> Tensor:
+        """Parts [B, Ci, T, F/2] of the level below and [B, Ci, T, F] of the skip, together Cin -> [B, Cout, T, F]."""
+        wider = (
+            interpolate(x, size=(x.shape[2], self.features), mode="bilinear", align_corners=True) for x in below
+        )
+        y: Tensor = self.body(*wider, *skip)
         return y
 
 
@@ -203,11 +248,11 @@ class ConvolutionalEmbedding(nn.Module):
     """Learned position maps from several scales of the input (after Islam et al. 2020).
 
     Every scale halves features and frames, gives one map through an 11 x 11 residual block, and
-    the maps, all brought back to (F, T), are joined into one channel:
+    the maps, all brought back to (T, F), are joined into one channel:
 
         x + sinusoids --+-- encoder 1 --+-- encoder 2 -- ...
                         |               |
-                    extract 1       extract 2       each resized to (F, T)  -> concat -> out
+                    extract 1       extract 2       each resized to (T, F)  -> concat -> out
     """
 
     def __init__(self, channels: int, features: int, scales: int) -> None:
@@ -222,7 +267,7 @@ class ConvolutionalEmbedding(nn.Module):
         self.out = ResBlock(scales, 1, features, kernel_size=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, F, T] -> [B, 1, F, T]."""
+        """[B, C, T, F] -> [B, 1, T, F]."""
         size = x.shape[2:]
         x = torch.cat((x, sinusoids(self.features, x).expand(x.shape[0], -1, -1, -1)), dim=1)
         maps = []

@@ -1,6 +1,6 @@
 """The assembly: AsymUNetMCT generator and FrameGAN discriminator, both from one config.
 
-Axes: B batch, C spectral channels, F features, T frames.
+Axes: B batch, C channels, T frames, F features. Spectrograms enter and leave as [B, C, F, T]; inside, features are last.
 
         x -- encoder 1 ------------------------------------ decoder 1 -- out
                  `-- encoder 2 --------------- decoder 2 ------'
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ftcore.config import NetworkConfig
 from ftcore.nn.functional import compress, fold_bins, table_dtype, unfold_bins, window_rms
-from ftcore.nn.layers import ConvolutionalEmbedding, FrameDecoder, FrameEncoder
+from ftcore.nn.layers import Conv, ConvolutionalEmbedding, FrameDecoder, FrameEncoder
 from ftcore.nn.spectral import SpectralNetwork
 from ftcore.nn.transformer import (
     ConvolutionalTransformerEncoder,
@@ -28,14 +28,19 @@ from ftcore.nn.transformer import (
 
 
 class Memory(NamedTuple):
-    """What an encoder level keeps for the decoder of the same level."""
+    """What a level keeps for the decoder of the same level."""
 
     x: Tensor
-    """[B, C+M, F, T]."""
-    h: Tensor | None
-    """Attention maps [B, M, F, T]; None without a transformer."""
-    scores: Tensor | None
+    """[B, C, T, F]."""
+    h: Tensor | None = None
+    """Attention maps [B, M, T, F]; None without a transformer."""
+    scores: Tensor | None = None
     """Attention scores [B, M, H, T, T]; None without a transformer."""
+
+    @property
+    def parts(self) -> tuple[Tensor, ...]:
+        """What the level hands on, together C+M channels."""
+        return (self.x,) if self.h is None else (self.x, self.h)
 
 
 @dataclass
@@ -73,13 +78,13 @@ class EncoderLevel(nn.Module):
             else None
         )
 
-    def forward(self, x: Tensor, running: RunningScores) -> tuple[Memory, RunningScores]:
-        """[B, Cin, F or 2F, T] -> (memory of this level, scores for the next)."""
-        x = self.frame(x)
+    def forward(self, parts: tuple[Tensor, ...], running: RunningScores) -> tuple[Memory, RunningScores]:
+        """Parts [B, Ci, T, F or 2F], together Cin channels -> (memory of this level, scores for the next)."""
+        x = self.frame(*parts)
         if self.transformer is None:
-            return Memory(x, None, None), running
+            return Memory(x), running
         (prev,) = running.for_shape(self.maps, self.heads)
-        x, h, scores = self.transformer(x, prev)
+        h, scores = self.transformer(x, prev)
         return Memory(x, h, scores), RunningScores((scores,))
 
 
@@ -110,20 +115,19 @@ class Encoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Memory]]:
-        """[B, C, F, T] -> (latent [B, C', F', T], one memory per level but the last)."""
-        x = fold_bins(self.prepare(x).to(next(self.parameters()).dtype), self.config.fold)
-        if self.embedding is not None:
-            x = torch.cat((x, self.embedding(x)), dim=1)
+        """[B, C, F, T] -> (latent [B, C', T, F'], one memory per level but the last)."""
+        x = fold_bins(self.prepare(x).to(next(self.parameters()).dtype), self.config.fold).transpose(2, 3)
+        parts: tuple[Tensor, ...] = (x,) if self.embedding is None else (x, self.embedding(x))
         memories = []
         running = RunningScores((None,))
         for level in self.levels:
-            memory, running = level(x, running)
+            memory, running = level(parts, running)
             memories.append(memory)
-            x = memory.x
-        scores = None
+            parts = memory.parts
+        x, scores = memories.pop().x, None
         for block in self.latent:
             x, scores = block(x, scores)
-        return x, memories[:-1]
+        return x, memories
 
     def prepare(self, x: Tensor) -> Tensor:
         """Normalise and compress a spectrogram [B, C, F, T] as the config says, in float32 or better."""
@@ -157,13 +161,15 @@ class DecoderLevel(nn.Module):
             else None
         )
 
-    def forward(self, x: Tensor, memory: Memory, running: RunningScores) -> tuple[Tensor, RunningScores]:
-        """[B, Cin, F/2, T] -> ([B, C+M, F, T], scores for the next level up)."""
-        x = self.frame(x, memory.x)
+    def forward(
+        self, below: tuple[Tensor, ...], memory: Memory, running: RunningScores
+    ) -> tuple[tuple[Tensor, ...], RunningScores]:
+        """Parts [B, Ci, T, F/2], together Cin channels -> ([B, C, T, F] and [B, M, T, F], scores for the next level up)."""
+        x = self.frame(below, memory.parts)
         if self.transformer is None:
-            return x, running
+            return (x,), running
         decoded = self.transformer(x, memory.h, memory.scores, *running.for_shape(self.maps, self.heads))
-        return decoded.x, RunningScores((decoded.self_scores, decoded.cross_scores))
+        return (x, decoded.h), RunningScores((decoded.self_scores, decoded.cross_scores))
 
 
 class Generator(SpectralNetwork):
@@ -184,7 +190,7 @@ class Generator(SpectralNetwork):
             below = widths[level]
             prev = (maps, heads) if maps else prev
         self.decoder = nn.ModuleList(levels)  # the deepest level first
-        self.out = nn.Conv2d(below, config.spectral_channels * config.fold, 1)
+        self.out = Conv(below, config.spectral_channels * config.fold, 1)
         self._begin_as_identity()
 
     def reset_output(self) -> None:
@@ -205,11 +211,11 @@ class Generator(SpectralNetwork):
 
         With `normalisation="song_peak"` x is already divided by the song's largest magnitude.
         """
-        x, memories = self.encoder(x)
-        running = RunningScores((None, None))
+        latent, memories = self.encoder(x)
+        parts, running = (latent,), RunningScores((None, None))
         for level, memory in zip(self.decoder, reversed(memories), strict=True):
-            x, running = level(x, memory, running)
-        return unfold_bins(self.out(x), self.config.fold)
+            parts, running = level(parts, memory, running)
+        return unfold_bins(self.out(*parts).transpose(2, 3), self.config.fold)
 
     def reconstruct(self, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Pretraining's reading of the output: the whole spectrogram of x [B, C, F, T], some frames of which
@@ -232,7 +238,7 @@ class Discriminator(nn.Module):
         super().__init__()
         self.config = config
         self.encoder = Encoder(config)
-        self.head = nn.Conv2d(encoder_widths(config)[-1], config.audio_channels, 1)
+        self.head = Conv(encoder_widths(config)[-1], config.audio_channels, 1)
 
     @staticmethod
     def bands_of(config: NetworkConfig) -> int:
@@ -249,7 +255,7 @@ class Discriminator(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """[B, C, F, T] -> logits [B, audio channels, F of the last level, T]; positive = vocals."""
         x, _ = self.encoder(x)
-        y: Tensor = self.head(x)
+        y: Tensor = self.head(x).transpose(2, 3)
         return y
 
 

@@ -1,7 +1,7 @@
 """The transformer blocks: Evolved Transformer encoder and decoder (So et al. 2019) for spectrogram
 frames, with Primer's squared ReLU and RealFormer's residual scores, and the latent block.
 
-Axes: B batch, C channels, M attention maps, F features, T frames, H heads.
+Axes: B batch, C channels, M attention maps, T frames, F features, H heads.
 """
 
 from __future__ import annotations
@@ -10,28 +10,27 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import conv2d
 
 from ftcore.nn.attention import ConvolutionalMultiheadAttention, MultichannelMultiheadAttention
 from ftcore.nn.functional import squared_relu
-from ftcore.nn.layers import ChannelNorm, FrameConv, MultichannelLayerNorm, MultichannelLinear
+from ftcore.nn.layers import ChannelNorm, Conv, FrameConv, MultichannelLayerNorm, MultichannelLinear
 
 
 class Encoded(NamedTuple):
-    """What an encoder block hands on."""
+    """What an encoder block makes of its input."""
 
-    x: Tensor
-    """The input with the attention maps appended, [B, C+M, F, T]."""
     h: Tensor
-    """The attention maps, [B, M, F, T]: the memory of the decoder of the same level."""
+    """The attention maps, [B, M, T, F]: the memory of the decoder of the same level."""
     scores: Tensor
     """Running attention scores, [B, M, H, T, T]."""
 
 
 class Decoded(NamedTuple):
-    """What a decoder block hands on."""
+    """What a decoder block makes of its input."""
 
-    x: Tensor
-    """The input with the attention maps appended, [B, C+M, F, T]."""
+    h: Tensor
+    """The attention maps, [B, M, T, F]."""
     self_scores: Tensor
     """Running scores of the self attention, [B, M, H, T, T]."""
     cross_scores: Tensor
@@ -47,7 +46,7 @@ class FrameTransformerEncoder(nn.Module):
         super().__init__()
         self.embed = embed(channels, maps)
         self.norm1, self.norm2, self.norm3, self.norm4, self.norm5 = norms(5, maps, features)
-        self.glu = nn.Sequential(MultichannelLinear(maps, maps, features, 2 * features), nn.GLU(dim=2))
+        self.glu = nn.Sequential(MultichannelLinear(maps, maps, features, 2 * features), nn.GLU(dim=3))
         self.conv1a = MultichannelLinear(maps, maps, features, features)
         self.conv1b = FrameConv(maps, features, 3, groups=maps)
         self.conv2 = FrameConv(maps, features, 9, groups=maps)
@@ -57,7 +56,7 @@ class FrameTransformerEncoder(nn.Module):
         self.drop = nn.Dropout(dropout)
 
     def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> Encoded:
-        """x [B, C, F, T], prev_scores [B, M, H, T, T] of the level before, if it has the same M and H."""
+        """x [B, C, T, F], prev_scores [B, M, H, T, T] of the level before, if it has the same M and H."""
         h = self.embed(x)
         h = h + self.drop(self.glu(self.norm1(h)))
         z = self.norm2(h)
@@ -66,11 +65,15 @@ class FrameTransformerEncoder(nn.Module):
         z, scores = self.attn(self.norm4(h), prev_scores=prev_scores)
         h = h + self.drop(z)
         h = h + self.drop(self.conv4(squared_relu(self.conv3(self.norm5(h)))))
-        return Encoded(torch.cat((x, h), dim=1), h, scores)
+        return Encoded(h, scores)
 
 
 class ScoreGate(nn.Module):
-    """Mixes two score volumes, weighing each position by 3-D convolutions over (H, T, T)."""
+    """Mixes two score volumes, weighing each position by 3-D convolutions over (H, T, T).
+
+    Computed as 2-D convolutions over (T, T), for which runtimes are made: the heads are channels, and the
+    weights are zero but for neighbouring heads.
+    """
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -79,9 +82,24 @@ class ScoreGate(nn.Module):
 
     def forward(self, scores: Tensor, skip_scores: Tensor) -> Tensor:
         """Both [B, M, H, T, T]; returns the same shape."""
-        gate = self.weigh(squared_relu(self.mix(torch.cat((scores, skip_scores), dim=1)))).sigmoid()
-        mixed: Tensor = gate * scores + (1.0 - gate) * skip_scores
+        heads, maps = scores.shape[2], scores.shape[1]
+        mix, bias = banded(self.mix, heads)
+        z = conv2d(scores.flatten(1, 2), mix[:, : maps * heads], bias, padding=1)
+        z = z + conv2d(skip_scores.flatten(1, 2), mix[:, maps * heads :], padding=1)
+        gate = conv2d(squared_relu(z), *banded(self.weigh, heads), padding=1).sigmoid()
+        mixed: Tensor = skip_scores + gate.unflatten(1, (-1, heads)) * (scores - skip_scores)
         return mixed
+
+
+def banded(conv: nn.Conv3d, heads: int) -> tuple[Tensor, Tensor]:
+    """Weight [Cout*H, Cin*H, 3, 3] and bias [Cout*H] of the 2-D convolution over heads as channels that equals
+    a 3-D one with a kernel of 3 and a padding of 1.
+    """
+    near = torch.eye(heads + 2, device=conv.weight.device, dtype=conv.weight.dtype)
+    bands = torch.stack([near[1:-1, d : d + heads] for d in (2, 1, 0)])  # [3, H, H]: one at (h, h + d - 1)
+    weight = torch.einsum("oidxy,dhg->ohigxy", conv.weight, bands)
+    assert conv.bias is not None
+    return weight.flatten(2, 3).flatten(0, 1), conv.bias.repeat_interleave(heads)
 
 
 class FrameTransformerDecoder(nn.Module):
@@ -121,7 +139,7 @@ class FrameTransformerDecoder(nn.Module):
         self_scores: Tensor | None = None,
         cross_scores: Tensor | None = None,
     ) -> Decoded:
-        """x [B, C, F, T], skip [B, M, F, T], all scores [B, M, H, T, T].
+        """x [B, C, T, F], skip [B, M, T, F], all scores [B, M, H, T, T].
 
         `self_scores` and `cross_scores` come from the decoder before; the first decoder has none.
         """
@@ -142,7 +160,7 @@ class FrameTransformerDecoder(nn.Module):
         z, cross_scores = self.attn3(self.norm5(h), memory=skip, prev_scores=cross_scores)
         h = h + self.drop(z)
         h = h + self.drop(self.conv4(squared_relu(self.conv3(self.norm6(h)))))
-        return Decoded(torch.cat((x, h), dim=1), self_scores, cross_scores)
+        return Decoded(h, self_scores, cross_scores)
 
 
 class ConvolutionalTransformerEncoder(nn.Module):
@@ -165,17 +183,17 @@ class ConvolutionalTransformerEncoder(nn.Module):
         super().__init__()
         self.restart = restart
         self.norm1, self.norm2, self.norm3, self.norm4, self.norm5 = (ChannelNorm(channels) for _ in range(5))
-        self.glu = nn.Sequential(nn.Conv2d(channels, 2 * channels, 1), nn.GLU(dim=1))
-        self.conv1a = nn.Conv2d(channels, channels, 1)
+        self.glu = nn.Sequential(Conv(channels, 2 * channels, 1), nn.GLU(dim=1))
+        self.conv1a = Conv(channels, channels, 1)
         self.conv1b = separable(channels, 3)
         self.conv2 = separable(channels, 9)
         self.attn = ConvolutionalMultiheadAttention(channels, heads, kernel_size)
-        self.conv3 = nn.Conv2d(channels, expansion * channels, 3, padding=1)
-        self.conv4 = nn.Conv2d(expansion * channels, channels, 3, padding=1)
+        self.conv3 = Conv(channels, expansion * channels, 3, padding=1)
+        self.conv4 = Conv(expansion * channels, channels, 3, padding=1)
         self.drop = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x [B, C, F, T], prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
+        """x [B, C, T, F], prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
         h = x + self.drop(self.glu(self.norm1(x)))
         z = self.norm2(h)
         h = h + self.drop(squared_relu(self.conv1a(z)) + squared_relu(self.conv1b(z)))
@@ -187,8 +205,8 @@ class ConvolutionalTransformerEncoder(nn.Module):
 
 
 def embed(channels: int, maps: int) -> nn.Module:
-    """Draws the attention maps from all channels: [B, C, F, T] -> [B, M, F, T]."""
-    return nn.Conv2d(channels, maps, 1) if channels != maps else nn.Identity()
+    """Draws the attention maps from all channels: [B, C, T, F] -> [B, M, T, F]."""
+    return Conv(channels, maps, 1) if channels != maps else nn.Identity()
 
 
 def norms(count: int, maps: int, features: int) -> list[MultichannelLayerNorm]:
@@ -199,6 +217,6 @@ def norms(count: int, maps: int, features: int) -> list[MultichannelLayerNorm]:
 def separable(channels: int, kernel_size: int) -> nn.Sequential:
     """A depth-wise k x k convolution, then a point-wise one."""
     return nn.Sequential(
-        nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels),
-        nn.Conv2d(channels, channels, 1),
+        Conv(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels),
+        Conv(channels, channels, 1),
     )
