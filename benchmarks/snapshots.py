@@ -95,6 +95,7 @@ class Float64Model:
     """The network of an original file as a separation model, in double precision."""
 
     provider = "torch"
+    workers = 1
 
     def __init__(self, path: Path, info: ModelInfo) -> None:
         self.network = load_network(path).double()

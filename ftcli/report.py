@@ -122,7 +122,7 @@ class BarReport(Report):
                     f"{name}: {signal.sample_rate} Hz, n_fft {signal.n_fft}, hop {signal.hop}, {model.info.precision}"
                 )
                 self.say(
-                    f"{name}: windows of {window.crop} frames with {window.pad} of context on either side, "
+                    f"{name}: windows of up to {window.crop} frames with {window.pad} of context on either side, "
                     f"{window.batch} at once{', once more shifted' if len(windowings) > 1 else ''}"
                 )
         self.progress.start()

@@ -3,7 +3,7 @@
     blocks -> resample -> groups -> STFT -> windows -> network -> ISTFT -> ungroup -> resample
                                     (vocals = mixture - instrumental, in the spectrogram)
 
-Every step is a generator that pulls from the one before. What comes back is the vocals rather than the
+Every step is a generator that pulls from the one before; only the network works ahead, in threads. What comes back is the vocals rather than the
 instrumental, so that whatever the model cannot hear (above its sample rate) stays in the instrumental.
 
 Axes: G channel groups, A audio channels of the model, F bins with the Nyquist bin, T frames.
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -42,6 +43,13 @@ class Windowing:
     """Windows that go through the network at once."""
     shift: int = 0
     """Frames by which the first window begins before the song, so that all windows lie elsewhere."""
+
+    def fitted(self, frames: int) -> Windowing:
+        """As few windows as hold `frames`, all equally full; an even number, so that two processors end together."""
+        frames += self.shift
+        count = -(-frames // self.crop)
+        count += count % 2 if count > 1 else 0
+        return replace(self, crop=max(-(-frames // max(count, 1)), 1))
 
 
 def separate_blocks(
@@ -90,45 +98,66 @@ def ungroup(x: Block, groups: Index, channels: int) -> Block:
 
 
 def vocal_frames(frames: Iterable[Complex], model: Model, windowing: Windowing, peak: float) -> Iterator[Complex]:
-    """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides."""
+    """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides.
+
+    As many windows are in the network at once as the model has workers, one more waits, and in the meantime
+    frames are read and handed on.
+    """
+    ahead: deque[Future[Complex]] = deque()
+    pool = ThreadPoolExecutor(model.workers)
+    try:
+        for part, kept in windows(frames, windowing):
+            ahead.append(pool.submit(_separate, part, kept, model, windowing, peak))
+            if len(ahead) > model.workers:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, slice]]:
+    """Cut frames [G, A, F, T] into n * crop + 2 * pad each, n the batch or (at the end) what is left, and say which
+    of the n * crop in the middle are the song's.
+    """
     crop, pad = windowing.crop, windowing.pad
     step = crop * windowing.batch
-    early = windowing.shift  # frames before the song that are not to be handed on
+    early = windowing.shift
     buffer: Complex | None = None  # `pad` frames of context, then the frames not yet separated
     for chunk in frames:
         if buffer is None:
             buffer = np.zeros((*chunk.shape[:-1], pad + early), np.complex64)
         buffer = np.concatenate((buffer, chunk), axis=-1)
         while buffer.shape[-1] >= step + 2 * pad:
-            yield _separate(buffer[..., : step + 2 * pad], model, windowing, peak)[..., early:]
+            yield buffer[..., : step + 2 * pad], slice(early, None)
             buffer, early = buffer[..., step:], 0
     while buffer is not None and buffer.shape[-1] > pad:
         left = min(buffer.shape[-1] - pad, step)
-        short = -left % crop + left + 2 * pad - buffer.shape[-1]
-        part = np.pad(buffer, [(0, 0)] * 3 + [(0, max(short, 0))])
-        yield _separate(part[..., : -left % crop + left + 2 * pad], model, windowing, peak)[..., early:left]
+        size = -left % crop + left + 2 * pad
+        part = np.pad(buffer, [(0, 0)] * 3 + [(0, max(size - buffer.shape[-1], 0))])
+        yield part[..., :size], slice(early, left)
         buffer, early = buffer[..., left:], 0
 
 
-def _separate(z: Complex, model: Model, windowing: Windowing, peak: float) -> Complex:
-    """[G, A, F, n * crop + 2 * pad] -> the vocals of the middle, [G, A, F, n * crop]."""
+def _separate(z: Complex, kept: slice, model: Model, windowing: Windowing, peak: float) -> Complex:
+    """[G, A, F, n * crop + 2 * pad] -> those frames of the n * crop in the middle that are kept, of the vocals."""
     network, (crop, pad) = model.info.network, (windowing.crop, windowing.pad)
     starts = range(0, z.shape[-1] - 2 * pad, crop)
-    windows = np.concatenate([z[..., s : s + crop + 2 * pad] for s in starts])  # [n * G, A, F, T]
+    cut = np.concatenate([z[..., s : s + crop + 2 * pad] for s in starts])  # [n * G, A, F, T]
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
-    bins = windows[:, :, :-1] * scale
+    bins = cut[:, :, :-1] * scale
     x = np.concatenate((bins.real, bins.imag), axis=1) if network.is_complex else np.abs(bins)
     size = windowing.batch
     y = np.concatenate([model.run(x[i : i + size]) for i in range(0, len(x), size)])[..., pad : pad + crop]
-    kept = windows[..., pad : pad + crop]
-    vocals = np.zeros_like(kept)  # no voice reaches the Nyquist bin: the instrumental keeps it
+    middle = cut[..., pad : pad + crop]
+    vocals = np.zeros_like(middle)  # no voice reaches the Nyquist bin: the instrumental keeps it
     if network.is_complex:
         real, imaginary = np.split(y, 2, axis=1)
-        vocals[:, :, :-1] = kept[:, :, :-1] - (real + 1j * imaginary) / scale
+        vocals[:, :, :-1] = middle[:, :, :-1] - (real + 1j * imaginary) / scale
     else:
-        vocals[:, :, :-1] = kept[:, :, :-1] * (1.0 - y)
-        vocals[:, :, -1] = kept[:, :, -1]  # as the original does: its mask is 0 there
-    return np.concatenate(np.split(vocals, len(starts)), axis=-1)
+        vocals[:, :, :-1] = middle[:, :, :-1] * (1.0 - y)
+        vocals[:, :, -1] = middle[:, :, -1]  # as the original does: its mask is 0 there
+    return np.concatenate(np.split(vocals, len(starts)), axis=-1)[..., kept]
 
 
 def _grouped(blocks: Iterable[Block], rate: int, target: int, groups: Index) -> Iterator[Block]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -26,6 +27,9 @@ KEY = "ft"
 
 LARGEST = 1e15
 """Values that no network gives unless its file is damaged; they would overflow on their way to samples."""
+
+WORKERS = 2
+"""Windows that a CPU works on at once."""
 
 INSTALL = "pip install 'frame-transformer[cpu]'"
 INSTALL_GPU = "pip install 'frame-transformer[gpu]'"
@@ -88,6 +92,11 @@ class Model(Protocol):
         """What runs it, in onnxruntime's words."""
         ...
 
+    @property
+    def workers(self) -> int:
+        """How many calls of `run` at once keep the device busiest."""
+        ...
+
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[B, spectral channels, F, T] -> the same shape: instrumental or mask, see `SpectralNetwork.estimate`."""
         ...
@@ -100,9 +109,10 @@ class OutOfMemoryError(FtError):
 class OnnxModel:
     """An exported model in an onnxruntime session."""
 
-    def __init__(self, path: Path, device: str = "auto", threads: int = 0) -> None:
-        """Open `path` on `device`: auto, cpu, cuda or cuda:N. `threads` 0 = one per core.
+    def __init__(self, path: Path, device: str = "auto") -> None:
+        """Open `path` on `device`: auto, cpu, cuda or cuda:N.
 
+        On a CPU two runs share the processors: most operations of a window are too small to be split among threads.
         Raises FtError for a file that is not a model of ft, for a missing onnxruntime, and when cuda
         was asked for and does not work.
         """
@@ -111,7 +121,7 @@ class OnnxModel:
             raise FtError(f"{path}: no such model file")
         options = ort.SessionOptions()
         options.log_severity_level = 4
-        options.intra_op_num_threads = threads
+        options.intra_op_num_threads = max(processors() // WORKERS, 1)
         options.enable_mem_pattern = False  # half the peak memory at equal speed
         try:
             with preloaded(ort, device) as reason:
@@ -119,6 +129,7 @@ class OnnxModel:
         except Exception as error:  # onnxruntime raises its own types for each kind of damage
             raise FtError(f"{path}: not a model that onnxruntime can open ({first_line(error)})") from None
         self.provider = self._session.get_providers()[0]
+        self.workers = min(WORKERS, processors()) if self.provider == "CPUExecutionProvider" else 1
         if device.startswith("cuda") and self.provider != "CUDAExecutionProvider":
             hint = "" if "CUDAExecutionProvider" in ort.get_available_providers() else f"; {INSTALL_GPU}"
             raise FtError(f"device {device}: CUDA does not work here ({reason() or 'no CUDA provider'}){hint}")
@@ -146,6 +157,13 @@ class OnnxModel:
         if y.shape != x.shape or y.dtype != np.float32 or not np.abs(y).max() < LARGEST:  # or NaN
             raise FtError(f"{self._path}: inference failed (it gives no spectrogram: the file is damaged)")
         return y
+
+
+def processors() -> int:
+    """How many this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS and Windows
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def import_onnxruntime() -> Any:

@@ -56,7 +56,7 @@ class Separator:
 
     `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble`
     says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N; `crop`,
-    `pad` (frames) and `batch` default to what the model says. `tta` separates once more with all windows shifted by
+    `pad` (frames) and `batch` default to what the model says (`crop` to that or less, so that all windows of a song are full). `tta` separates once more with all windows shifted by
     half of one and averages, for twice the time. Raises FtError when a model cannot be opened.
     """
 
@@ -74,6 +74,7 @@ class Separator:
         given = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
         self.models: list[Model] = [opened(m, device) for m in given]
         self.ensemble = ensemble
+        self.crop = crop
         self.windowings = []
         for each in self.models:
             signal = each.info.signal
@@ -216,8 +217,17 @@ class Separator:
             peak = 1.0
             if model.info.network.normalisation == "song_peak":
                 peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
+            signal = model.info.signal
+            frames = 2 + samples * signal.sample_rate // (rate * signal.hop)
             shifted = [
-                separate_blocks(blocks(), rate=rate, channels=channels, model=model, windowing=w, peak=peak)
+                separate_blocks(
+                    blocks(),
+                    rate=rate,
+                    channels=channels,
+                    model=model,
+                    windowing=w if self.crop else w.fitted(frames),
+                    peak=peak,
+                )
                 for w in windowings
             ]
             each.append(combine(shifted, "mean"))

@@ -25,6 +25,7 @@ class TorchModel:
         self.device = device
         self.info = ModelInfo(network=loaded.network.config, signal=loaded.signal, provenance=loaded.provenance)
         self.provider = f"torch-{device}"
+        self.workers = 1
 
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[B, spectral channels, F, T] -> the same shape: instrumental or mask, see `SpectralNetwork.estimate`."""

@@ -19,6 +19,7 @@ class Scaled:
     """A model whose vocals are a share of the mixture."""
 
     provider = "none"
+    workers = 1
 
     def __init__(self, model: Path, share: float) -> None:
         self.info, self.share = OnnxModel(model).info, share

@@ -95,7 +95,7 @@ def describe(model: str, separator: Separator) -> dict[str, Any]:
         "model": model,
         "precision": info.precision,
         "provider": separator.provider,
-        "threads": "one per core",  # a Separator leaves it to onnxruntime
+        "windows_at_once": separator.models[0].workers,
         "processors": os.cpu_count(),
         "sample_rate": info.signal.sample_rate,
         "crop": windowing.crop,
@@ -110,7 +110,7 @@ def table(figures: dict[str, Any]) -> list[str]:
     median = figures["real_time_factor"]
     rows = {
         "model": f"{figures['model']}, {figures['precision']}",
-        "runs on": f"{figures['provider']}, threads: {figures['threads']}, {figures['processors']} processors",
+        "runs on": f"{figures['provider']}, {figures['windows_at_once']} windows at once, {figures['processors']} processors",
         "song": f"{figures['seconds']} s of stereo at {figures['sample_rate']} Hz",
         "windows": f"crop {figures['crop']} frames, pad {figures['pad']}, batch {figures['batch']}",
         "speed": f"{1 / median:.1f}x: real-time factor {median:.4f}, median of {len(factors)} runs, "

@@ -62,17 +62,16 @@ class ConvolutionalMultiheadAttention(nn.Module):
         self.heads = heads
         self.scale = 1.0 / math.sqrt(channels)
 
-        def projection() -> Conv:
-            return Conv(channels, channels, kernel_size, padding=kernel_size // 2)
+        def projection() -> nn.Conv2d:
+            return nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2)
 
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (projection() for _ in range(4))
 
     def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x [B, C, T, F]; prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
+        """x [B, C, F, T]; prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
         q, k, v = (
-            projection(x).unflatten(1, (self.heads, -1)).permute(0, 1, 4, 3, 2).flatten(2, 3)
+            projection(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )  # [B, H, N, D]
         y, scores = attend(q, k, v, self.scale, prev_scores)
-        y = y.unflatten(2, (x.shape[3], -1)).permute(0, 1, 4, 3, 2).flatten(1, 2)
-        return self.o_proj(y), scores
+        return self.o_proj(y.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:])), scores

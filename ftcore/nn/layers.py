@@ -44,7 +44,7 @@ class Conv(nn.Conv2d):
         return nn.functional.conv2d(x, weight, bias, self.stride[::-1], padding, self.dilation[::-1], self.groups)
 
 
-NARROW = 8
+NARROW = 16
 """Parts of a convolution's input with fewer channels are joined: a part of their own costs a pass over the output."""
 
 

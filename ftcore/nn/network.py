@@ -124,10 +124,10 @@ class Encoder(nn.Module):
             memory, running = level(parts, running)
             memories.append(memory)
             parts = memory.parts
-        x, scores = memories.pop().x, None
+        x, scores = memories.pop().x.transpose(2, 3), None
         for block in self.latent:
             x, scores = block(x, scores)
-        return x, memories
+        return x.transpose(2, 3), memories
 
     def prepare(self, x: Tensor) -> Tensor:
         """Normalise and compress a spectrogram [B, C, F, T] as the config says, in float32 or better."""

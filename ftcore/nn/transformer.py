@@ -164,7 +164,8 @@ class FrameTransformerDecoder(nn.Module):
 
 
 class ConvolutionalTransformerEncoder(nn.Module):
-    """The latent block: Evolved Transformer encoder whose embedding is the channels.
+    """The latent block: Evolved Transformer encoder whose embedding is the channels, on [B, C, F, T]: its level has
+    few features and convolutions throughout, which want the longer axis last.
 
     `restart=True` keeps the original's quirk: the residual after the attention starts again from the
     block's input, so that the parts before it act through the attention alone.
@@ -183,17 +184,17 @@ class ConvolutionalTransformerEncoder(nn.Module):
         super().__init__()
         self.restart = restart
         self.norm1, self.norm2, self.norm3, self.norm4, self.norm5 = (ChannelNorm(channels) for _ in range(5))
-        self.glu = nn.Sequential(Conv(channels, 2 * channels, 1), nn.GLU(dim=1))
-        self.conv1a = Conv(channels, channels, 1)
+        self.glu = nn.Sequential(nn.Conv2d(channels, 2 * channels, 1), nn.GLU(dim=1))
+        self.conv1a = nn.Conv2d(channels, channels, 1)
         self.conv1b = separable(channels, 3)
         self.conv2 = separable(channels, 9)
         self.attn = ConvolutionalMultiheadAttention(channels, heads, kernel_size)
-        self.conv3 = Conv(channels, expansion * channels, 3, padding=1)
-        self.conv4 = Conv(expansion * channels, channels, 3, padding=1)
+        self.conv3 = nn.Conv2d(channels, expansion * channels, 3, padding=1)
+        self.conv4 = nn.Conv2d(expansion * channels, channels, 3, padding=1)
         self.drop = nn.Dropout2d(dropout)
 
     def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x [B, C, T, F], prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
+        """x [B, C, F, T], prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
         h = x + self.drop(self.glu(self.norm1(x)))
         z = self.norm2(h)
         h = h + self.drop(squared_relu(self.conv1a(z)) + squared_relu(self.conv1b(z)))
@@ -217,6 +218,6 @@ def norms(count: int, maps: int, features: int) -> list[MultichannelLayerNorm]:
 def separable(channels: int, kernel_size: int) -> nn.Sequential:
     """A depth-wise k x k convolution, then a point-wise one."""
     return nn.Sequential(
-        Conv(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels),
-        Conv(channels, channels, 1),
+        nn.Conv2d(channels, channels, kernel_size, padding=kernel_size // 2, groups=channels),
+        nn.Conv2d(channels, channels, 1),
     )
