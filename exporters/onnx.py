@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters import Parity, Precision
+from exporters.rewriting import simplify, widen_convolutions
 from ftcore.atomic import replacing
 from ftcore.checkpoint import Checkpoint
 from ftcore.errors import FtError
@@ -49,7 +50,7 @@ class OnnxExporter:
             provenance=checkpoint.provenance,
         )
         window = info.signal.crop + 2 * info.signal.pad
-        model = to_onnx(checkpoint.network, window, precision)
+        model = to_onnx(checkpoint.network, precision)
         clean(model)
         onnx.helper.set_model_props(model, {KEY: info.to_json()})
         with replacing(path) as part:
@@ -75,13 +76,14 @@ class Estimate(nn.Module):
         return self.network.estimate(x)
 
 
-def to_onnx(network: SpectralNetwork, frames: int, precision: Precision) -> onnx.ModelProto:
+def to_onnx(network: SpectralNetwork, precision: Precision) -> onnx.ModelProto:
     """The graph with dynamic batch and frames. Raises FtError if an axis came out fixed."""
     network = network.eval()
     if precision == "fp16":
         network = copy.deepcopy(network).half()
     config = network.config
-    example = torch.zeros(2, config.spectral_channels, config.features, frames)  # a batch of 1 would be frozen
+    frames = 2 ** (config.embedding_scales + 2)  # where an axis of the example is 1, it would be frozen
+    example = torch.zeros(2, config.spectral_channels, config.features, frames)
     axes = {0: torch.export.Dim("batch"), 3: torch.export.Dim("frames")}
     with quiet():
         program = torch.onnx.export(
@@ -93,8 +95,11 @@ def to_onnx(network: SpectralNetwork, frames: int, precision: Precision) -> onnx
             output_names=["estimate"],
             external_data=False,
             verbose=False,
+            optimize=False,  # `simplify` does what is needed in a tenth of the time
         )
-    assert program is not None
+        assert program is not None
+        simplify(program.model)
+        widen_convolutions(program.model)
     model = program.model_proto
     for value in (*model.graph.input, *model.graph.output):
         dims = value.type.tensor_type.shape.dim

@@ -60,6 +60,8 @@ class SpectralConfig:
     normalisation: Normalisation = "song_peak"
     """`song_peak`: the caller divides by the song's largest magnitude; `window_rms`: the network
     divides each window by its own root mean square."""
+    embedding_scales: int = 0
+    """Scales of the convolutional embedding, each of half the features and frames; 0 = no embedding."""
 
     def __post_init__(self) -> None:
         _check_bounds(self)
@@ -115,7 +117,6 @@ class NetworkConfig(SpectralConfig):
     latent_restart: bool = False
     """The original's quirk: after the attention the residual restarts from the block's input."""
     embedding_scales: int = 9
-    """Scales of the convolutional embedding; 0 = no embedding."""
     compression: float = 1.0
     """Exponent of the magnitudes that enter the first level, below 1 to lift the quiet ones."""
     dropout: float = 0.1
@@ -173,8 +174,6 @@ class EarlyConfig(SpectralConfig):
     """Attention heads of every level."""
     expansion: int = 24
     """Hidden size of the transformers' feed-forward parts over their input: features in v1, maps in v2b."""
-    embedding_scales: int = 0
-    """Scales of the convolutional embedding; 0 = no embedding."""
     dense_levels: int = 0
     """How many of the deepest levels have residual blocks made of linear maps instead of convolutions."""
 

@@ -137,7 +137,12 @@ def turned(key: str, x: Tensor, module: str) -> Tensor:
 def test_a_convolution_of_parts_is_that_of_their_concatenation() -> None:
     torch.manual_seed(0)
     parts = [torch.randn(2, channels, 5, 8) for channels in (9, 1, 12, 2)]
-    for block in (Conv(24, 3, 3, (2, 1), padding=1), ResBlock(24, 6, 8), ResBlock(24, 24, 8), ResBlock(24, 24, 8, dense=True)):
+    for block in (
+        Conv(24, 3, 3, (2, 1), padding=1),
+        ResBlock(24, 6, 8),
+        ResBlock(24, 24, 8),
+        ResBlock(24, 24, 8, dense=True),
+    ):
         assert torch.allclose(block(*parts), block(torch.cat(parts, dim=1)), atol=1e-5)
 
 

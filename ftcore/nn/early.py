@@ -172,9 +172,7 @@ class DecoderLevel(nn.Module):
         self.frame = FrameDecoder(in_channels, channels, config.level_features(level), block=block)
         self.transformer = transformer(TransformerDecoder, config, level, channels)
 
-    def forward(
-        self, below: Level, memory: Level, prev_scores: Tensor | None, skip_scores: Tensor | None
-    ) -> Level:
+    def forward(self, below: Level, memory: Level, prev_scores: Tensor | None, skip_scores: Tensor | None) -> Level:
         """From the level below, of half the features, and the encoder's level."""
         x = self.frame((below.x, below.h), (memory.x, memory.h))
         return Level(x, *self.transformer(x, memory.h, prev_scores, skip_scores))

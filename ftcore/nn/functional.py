@@ -21,17 +21,17 @@ def table_dtype(x: Tensor) -> torch.dtype:
 
 
 def rotation(x: Tensor, theta: float = 10000.0) -> tuple[Tensor, Tensor]:
-    """Cosines and sines [N, D/2] of the angles by which `rotate` turns tokens x [..., N, D], in x's dtype."""
+    """Cosines and sines [N, D/2, 1] of the angles by which `rotate` turns tokens x [..., N, D], in x's dtype."""
     dtype, size = table_dtype(x), x.shape[-1]
     freqs = theta ** (-torch.arange(0, size, 2, device=x.device, dtype=dtype) / size)
-    angle = torch.arange(x.shape[-2], device=x.device, dtype=dtype)[:, None] * freqs
+    angle = torch.arange(x.shape[-2], device=x.device, dtype=dtype)[:, None, None] * freqs[:, None]
     return angle.cos().to(x.dtype), angle.sin().to(x.dtype)
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotary position embedding (Su et al. 2021) over interleaved pairs of D: x [..., N, D], same shape."""
-    even, odd = x.unflatten(-1, (-1, 2)).unbind(-1)  # [..., N, D/2] each
-    return torch.stack((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2)
+    even, odd = x.unflatten(-1, (-1, 2)).chunk(2, dim=-1)  # [..., N, D/2, 1] each
+    return torch.cat((even * cos - odd * sin, odd * cos + even * sin), dim=-1).flatten(-2)
 
 
 def sinusoids(features: int, x: Tensor) -> Tensor:

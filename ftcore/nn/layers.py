@@ -237,9 +237,7 @@ class FrameDecoder(nn.Module):
 
     def forward(self, below: tuple[Tensor, ...], skip: tuple[Tensor, ...]) -> Tensor:
         """Parts [B, Ci, T, F/2] of the level below and [B, Ci, T, F] of the skip, together Cin -> [B, Cout, T, F]."""
-        wider = (
-            interpolate(x, size=(x.shape[2], self.features), mode="bilinear", align_corners=True) for x in below
-        )
+        wider = (interpolate(x, size=(x.shape[2], self.features), mode="bilinear", align_corners=True) for x in below)
         y: Tensor = self.body(*wider, *skip)
         return y
 

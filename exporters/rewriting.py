@@ -1,0 +1,81 @@
+"""What makes an exported graph small and fast, and leaves alone what it computes."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import onnx_ir as ir
+from onnx_ir.passes import common
+from onnxscript import optimizer
+
+BLOCK = 16
+"""Channels that onnxruntime's convolutions compute at once on a CPU: fewer cost as much as this many."""
+
+ANY_SIZE = 1 << 40
+"""No limit for what is computed at export, in bytes: weights are large, and each is read once anyway."""
+
+
+def simplify(model: ir.Model) -> None:
+    """Compute whatever the input has no part in, and what appears twice only once."""
+    optimizer.fold_constants(model, onnx_shape_inference=False, input_size_limit=ANY_SIZE, output_size_limit=ANY_SIZE)
+    common.RemoveUnusedNodesPass()(model)
+    common.LiftConstantsToInitializersPass()(model)
+    common.CommonSubexpressionEliminationPass()(model)
+    common.RemoveUnusedNodesPass()(model)
+
+
+def widen_convolutions(model: ir.Model) -> None:
+    """Let convolutions with a single output channel compute BLOCK neighbours of their last axis as channels.
+
+        y[f]        = sum_k w[k] x[f + k]
+        z[j][g]     = sum_k v[j][k] x[BLOCK g + k],  v[j] = w moved by j,  so that  y[BLOCK g + j] = z[j][g]
+
+    Those channels are computed anyway, and a stride of BLOCK makes the output as small as it was.
+    """
+    for node in [n for n in model.graph if n.op_type == "Conv" and _is_narrow(n)]:
+        x, weight, *bias = node.inputs
+        assert x is not None and x.shape is not None and weight is not None
+        size = int(x.shape[3])  # type: ignore[arg-type]
+        phases = min(BLOCK, size)
+        tape = ir.tape.Tape()
+        inputs = [x, tape.initializer(_tensor(f"{weight.name}.wide", _moved(_array(weight), phases)))]
+        if bias and bias[0] is not None:
+            inputs.append(tape.initializer(_tensor(f"{bias[0].name}.wide", np.repeat(_array(bias[0]), phases))))
+        attributes = {name: attribute.value for name, attribute in node.attributes.items()}
+        attributes |= {"kernel_shape": inputs[1].shape.numpy()[2:], "strides": (1, phases)}  # type: ignore[union-attr]
+        z = tape.op("Conv", inputs, attributes)  # [B, phases, T, F / phases]
+        z = tape.op("Transpose", [z], {"perm": (0, 2, 3, 1)})
+        shape = tape.initializer(_tensor(f"{weight.name}.shape", np.array([0, 1, -1, size])))
+        y = tape.op("Reshape", [z, shape])
+        for value in tape.initializers:
+            model.graph.register_initializer(value)
+        ir.convenience.replace_nodes_and_values(model.graph, node, [node], tape.nodes, node.outputs, [y])
+    common.RemoveUnusedNodesPass()(model)
+
+
+def _is_narrow(node: ir.Node) -> bool:
+    """Whether a convolution has one output channel, constant weights, no stride and a last axis of known length."""
+    x, weight = node.inputs[:2]
+    if x is None or x.shape is None or weight is None or weight.const_value is None or len(x.shape) != 4:
+        return False
+    size = x.shape[3]
+    if not isinstance(size, int) or size % min(BLOCK, size) or weight.const_value.shape[0] != 1:
+        return False
+    return tuple(node.attributes["strides"].value) == (1, 1)
+
+
+def _moved(weight: npt.NDArray[np.floating], phases: int) -> npt.NDArray[np.floating]:
+    """[1, C, kt, kf] -> [phases, C, kt, kf + phases - 1]: the kernel at each of `phases` places."""
+    wide = np.zeros((phases, *weight.shape[1:3], weight.shape[3] + phases - 1), weight.dtype)
+    for place in range(phases):
+        wide[place, :, :, place : place + weight.shape[3]] = weight[0]
+    return wide
+
+
+def _array(value: ir.Value) -> npt.NDArray[np.floating]:
+    assert value.const_value is not None
+    return value.const_value.numpy()
+
+
+def _tensor(name: str, array: npt.NDArray[np.generic]) -> ir.Tensor:
+    return ir.Tensor(np.ascontiguousarray(array), name=name)
