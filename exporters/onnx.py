@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from exporters import Parity, Precision
-from exporters.rewriting import simplify, widen_convolutions
+from exporters.rewriting import prepare, simplify, widen_convolutions
 from ftcore.atomic import replacing
 from ftcore.checkpoint import Checkpoint
 from ftcore.errors import FtError
@@ -51,6 +51,8 @@ class OnnxExporter:
         )
         window = info.signal.crop + 2 * info.signal.pad
         model = to_onnx(checkpoint.network, precision)
+        if precision == "fp32":  # a CPU would write casts into others, which it has no operators for
+            model = prepare(model)
         clean(model)
         onnx.helper.set_model_props(model, {KEY: info.to_json()})
         with replacing(path) as part:

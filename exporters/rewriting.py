@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import tempfile
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
+import onnx
 import onnx_ir as ir
+import onnxruntime
 from onnx_ir.passes import common
 from onnxscript import optimizer
 
@@ -22,6 +28,22 @@ def simplify(model: ir.Model) -> None:
     common.LiftConstantsToInitializersPass()(model)
     common.CommonSubexpressionEliminationPass()(model)
     common.RemoveUnusedNodesPass()(model)
+
+
+def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Do once what onnxruntime would do at each start of the model: its rewritings within ONNX's own operators."""
+    with tempfile.TemporaryDirectory() as folder:
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(Path(folder) / "prepared.onnx")
+        onnx.save_model(model, Path(folder) / "model.onnx")
+        onnxruntime.InferenceSession(Path(folder) / "model.onnx", options, providers=["CPUExecutionProvider"])
+        prepared = onnx.load_model(options.optimized_model_filepath)
+    used = {node.domain for node in prepared.graph.node}
+    for imported in [each for each in prepared.opset_import if each.domain not in used]:
+        prepared.opset_import.remove(imported)
+    return prepared
 
 
 def widen_convolutions(model: ir.Model) -> None:
@@ -77,5 +99,5 @@ def _array(value: ir.Value) -> npt.NDArray[np.floating]:
     return value.const_value.numpy()
 
 
-def _tensor(name: str, array: npt.NDArray[np.generic]) -> ir.Tensor:
+def _tensor(name: str, array: npt.NDArray[Any]) -> ir.Tensor[npt.NDArray[Any]]:
     return ir.Tensor(np.ascontiguousarray(array), name=name)

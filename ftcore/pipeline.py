@@ -3,8 +3,9 @@
     blocks -> resample -> groups -> STFT -> windows -> network -> ISTFT -> ungroup -> resample
                                     (vocals = mixture - instrumental, in the spectrogram)
 
-Every step is a generator that pulls from the one before; only the network works ahead, in threads. What comes back is the vocals rather than the
-instrumental, so that whatever the model cannot hear (above its sample rate) stays in the instrumental.
+Every step is a generator that pulls from the one before; only the network works ahead, in threads. What comes
+back is the vocals rather than the instrumental, so that whatever the model cannot hear (above its sample rate)
+stays in the instrumental.
 
 Axes: G channel groups, A audio channels of the model, F bins with the Nyquist bin, T frames.
 """

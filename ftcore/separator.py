@@ -55,9 +55,10 @@ class Separator:
     """Takes songs apart into vocals and instrumental.
 
     `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble`
-    says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N; `crop`,
-    `pad` (frames) and `batch` default to what the model says (`crop` to that or less, so that all windows of a song are full). `tta` separates once more with all windows shifted by
-    half of one and averages, for twice the time. Raises FtError when a model cannot be opened.
+    says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N; `crop`
+    and `pad` (frames) default to what the model says (`crop` to that or less: all windows of a song are equally full).
+    `tta` separates once more with all windows shifted by half of one and averages, for twice the time. Raises FtError
+    when a model cannot be opened.
     """
 
     def __init__(

@@ -110,9 +110,10 @@ def table(figures: dict[str, Any]) -> list[str]:
     median = figures["real_time_factor"]
     rows = {
         "model": f"{figures['model']}, {figures['precision']}",
-        "runs on": f"{figures['provider']}, {figures['windows_at_once']} windows at once, {figures['processors']} processors",
+        "runs on": f"{figures['provider']}, {figures['processors']} processors",
         "song": f"{figures['seconds']} s of stereo at {figures['sample_rate']} Hz",
-        "windows": f"crop {figures['crop']} frames, pad {figures['pad']}, batch {figures['batch']}",
+        "windows": f"crop {figures['crop']} frames, pad {figures['pad']}, batch {figures['batch']}, "
+        f"{figures['windows_at_once']} at once",
         "speed": f"{1 / median:.1f}x: real-time factor {median:.4f}, median of {len(factors)} runs, "
         f"from {min(factors):.4f} to {max(factors):.4f}",
         "memory": "not known" if peak is None else f"{peak / 1e6:.0f} MB at the peak",

@@ -153,8 +153,8 @@ class FrameConv(nn.Module):
 class ResBlock(nn.Module):
     """Pre-norm residual block; the second convolution carries the stride (features, frames).
 
-    `norm` makes the norm for (channels, features); called with channels from the n-th on, it takes n, too. `dense` replaces the convolutions by linear maps over
-    the features, the second of which narrows them by the stride.
+    `norm` makes the norm for (channels, features), which is called with a part and the number of its first channel.
+    `dense` replaces the convolutions by linear maps over the features, the second of which narrows them by the stride.
     """
 
     def __init__(

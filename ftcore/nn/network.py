@@ -1,6 +1,7 @@
 """The assembly: AsymUNetMCT generator and FrameGAN discriminator, both from one config.
 
-Axes: B batch, C channels, T frames, F features. Spectrograms enter and leave as [B, C, F, T]; inside, features are last.
+Axes: B batch, C channels, T frames, F features. Spectrograms enter and leave as [B, C, F, T]; inside, features
+are last (but for the latent blocks).
 
         x -- encoder 1 ------------------------------------ decoder 1 -- out
                  `-- encoder 2 --------------- decoder 2 ------'
@@ -164,7 +165,7 @@ class DecoderLevel(nn.Module):
     def forward(
         self, below: tuple[Tensor, ...], memory: Memory, running: RunningScores
     ) -> tuple[tuple[Tensor, ...], RunningScores]:
-        """Parts [B, Ci, T, F/2], together Cin channels -> ([B, C, T, F] and [B, M, T, F], scores for the next level up)."""
+        """Parts [B, Ci, T, F/2], together Cin channels -> (parts [B, C, T, F] and [B, M, T, F], scores to go up)."""
         x = self.frame(below, memory.parts)
         if self.transformer is None:
             return (x,), running
