@@ -23,7 +23,7 @@ import onnxruntime
 import soundfile
 import torch
 
-from benchmarks.separation import measured
+from benchmarks.measure import measured
 from ftcore import Separator
 from ftcore.runtime import ModelInfo, OnnxModel
 from snapshots import load_network
