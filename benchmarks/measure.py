@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -17,6 +18,14 @@ import torch
 
 from ftcore.memory import in_bytes
 
+LAUNCH = """
+import os, sys, time
+start = time.monotonic()
+_, status, usage = os.wait4(os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ), 0)
+print(os.waitstatus_to_exitcode(status), time.monotonic() - start, usage.ru_maxrss, file=sys.stderr)
+"""
+"""Starts a command from a small process: a peak counts what the starting process held at that moment."""
+
 SIDE = 2048
 """Of the square matrices whose product says how fast a machine is."""
 
@@ -28,13 +37,13 @@ def measured(*arguments: str, **environment: str) -> dict[str, float]:
 
 def process(command: list[str], **environment: str) -> dict[str, float]:
     """The same for any command. Exits where it fails."""
-    start = time.monotonic()
-    pid = os.posix_spawn(command[0], command, os.environ | environment)
-    _, status, usage = os.wait4(pid, 0)
-    seconds = time.monotonic() - start
-    if status:
-        raise SystemExit(f"{' '.join(command)} failed")
-    return {"seconds": round(seconds, 2), "peak_memory_mb": round(in_bytes(usage.ru_maxrss) / 1e6, 1)}
+    told = subprocess.run(
+        [sys.executable, "-S", "-c", LAUNCH, *command], env=os.environ | environment, stderr=subprocess.PIPE, text=True
+    )
+    status, seconds, peak = told.stderr.strip().splitlines()[-1].split()
+    if status != "0":
+        raise SystemExit(f"{' '.join(command)} failed: {told.stderr}")
+    return {"seconds": round(float(seconds), 2), "peak_memory_mb": round(in_bytes(int(peak)) / 1e6, 1)}
 
 
 def write_song(source: Path, target: Path, seconds: float) -> Path:

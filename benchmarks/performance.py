@@ -135,6 +135,7 @@ def separate(bench: Bench) -> dict[str, Any]:
         "gflop_per_frame": {str(t): round(flops(network, t) / t / 1e9, 4) for t in (window, 256, 512, 2048)},
         "runs": rows,
         "over_floor": statistics.median(row["over_floor"] for row in rows),
+        "default windows": bench.separate(SECONDS, str(bench.model), "--crop", "240", "--pad", "8"),
         "start": bench.separate(1.0, str(bench.model)),
         "four minutes": bench.separate(240.0, str(bench.model)),
     }

@@ -215,10 +215,10 @@ class SignalConfig:
     """STFT window length in samples (periodic Hann)."""
     hop: int = 1024
     """Samples between frames."""
-    crop: int = 256
+    crop: int = 240
     """Frames per window that are kept, by default."""
-    pad: int = 64
-    """Frames of context on either side of a window, by default."""
+    pad: int = 8
+    """Frames of context on either side of a window, by default; they cost as much as others."""
 
     def __post_init__(self) -> None:
         _check_bounds(self)
