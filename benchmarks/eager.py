@@ -11,6 +11,7 @@ from pathlib import Path
 import soundfile
 
 from ftcore import Separator
+from ftcore.checkpoint import load
 from ftcore.torch_runtime import TorchModel
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     """Separate and drop the result; the caller times the whole process."""
     checkpoint, song, crop, pad = sys.argv[1:]
     audio, rate = soundfile.read(song, dtype="float32", always_2d=True)
-    Separator(TorchModel(Path(checkpoint)), crop=int(crop), pad=int(pad)).separate(audio.T, rate)
+    Separator(TorchModel(load(Path(checkpoint))), crop=int(crop), pad=int(pad)).separate(audio.T, rate)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ from benchmarks.measure import matrix_rates, measured, median_seconds, process, 
 from ftcore import Separator, checkpoint
 from ftcore.checkpoint import Checkpoint
 from ftcore.config import NetworkConfig, SignalConfig
-from ftcore.nn.network import Generator
+from ftcore.nn.network import Generator, set_checkpointing
 from ftcore.nn.spectral import spectrogram
 from ftcore.nn.transformer import ScoreGate
 from ftcore.runtime import OnnxModel
@@ -275,7 +275,7 @@ def training_step(config: NetworkConfig, frames: int, batch: int, checkpointing:
     """Seconds of a step, and over its floor at the fastest matrix rate and at torch's own."""
     torch.manual_seed(0)
     network = Generator(config).train()
-    network.checkpointing = checkpointing
+    set_checkpointing(network, checkpointing)
     optimizer = torch.optim.AdamW(network.parameters())
     x = 0.1 * torch.randn(batch, config.spectral_channels, config.features, frames)
 

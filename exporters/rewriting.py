@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 from onnx_ir.passes import common
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxscript import optimizer
 
 BLOCK = 16
@@ -44,6 +45,27 @@ def prepare(model: onnx.ModelProto) -> onnx.ModelProto:
     for imported in [each for each in prepared.opset_import if each.domain not in used]:
         prepared.opset_import.remove(imported)
     return prepared
+
+
+def quantize(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Let matrix products with constant weights on their right compute in int8; both scales are found as they run.
+
+    A scale per column is more exact than one per weight, but onnxruntime runs it only where all weights have two
+    dimensions.
+    """
+    dims = {tensor.name: len(tensor.dims) for tensor in model.graph.initializer}
+    weights = [node.input[1] for node in model.graph.node if node.op_type == "MatMul" and node.input[1] in dims]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "quantized.onnx"
+        quantize_dynamic(
+            model,
+            path,
+            op_types_to_quantize=["MatMul"],
+            per_channel=all(dims[name] == 2 for name in weights),
+            weight_type=QuantType.QInt8,
+            extra_options={"MatMulConstBOnly": True},
+        )
+        return onnx.load_model(path)
 
 
 def widen_convolutions(model: ir.Model) -> None:

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import numpy.typing as npt
 import torch
 
-from ftcore import checkpoint
+from ftcore.checkpoint import Checkpoint
 from ftcore.errors import FtError
 from ftcore.runtime import ModelInfo
 
 
 class TorchModel:
-    """A trained network on `device` (cpu, cuda or cuda:N). Raises FtError when it cannot be loaded there."""
+    """A trained network on `device` (cpu, cuda or cuda:N). Raises FtError when it cannot go there."""
 
-    def __init__(self, path: Path, device: str = "cpu") -> None:
-        loaded = checkpoint.load(path)
+    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
         try:
-            self.network = loaded.network.to(device)
+            self.network = checkpoint.network.to(device)
         except (RuntimeError, AssertionError) as error:
             raise FtError(f"device {device}: torch cannot use it ({str(error).splitlines()[0]})") from None
         self.device = device
-        self.info = ModelInfo(network=loaded.network.config, signal=loaded.signal, provenance=loaded.provenance)
+        self.info = ModelInfo(
+            network=checkpoint.network.config, signal=checkpoint.signal, provenance=checkpoint.provenance
+        )
         self.provider = f"torch-{device}"
         self.workers = 1
 

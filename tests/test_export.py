@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import exporters.onnx
-from exporters import Parity
+from exporters import MusicSnr, Parity
 from ftcore import checkpoint
 from ftcore.errors import FtError
 from ftcore.runtime import OnnxModel
@@ -45,11 +45,19 @@ def test_file_is_one_and_names_no_path_of_this_machine(tiny_model: Path) -> None
         assert dims[3].dim_param
 
 
+@pytest.fixture
+def exported_graph(tiny_model: Path) -> onnx.ModelProto:
+    """In place of what `to_onnx` makes of the tiny network, which takes many seconds."""
+    return onnx.load(tiny_model)
+
+
 def test_fp16_is_half_as_large_and_close(tiny_checkpoint: Path, tiny_model: Path, tmp_path: Path) -> None:
     path = tmp_path / "half.onnx"
-    report = exporters.onnx.exporter.export(checkpoint.load(tiny_checkpoint), path, precision="fp16")
-    assert min(row.snr_db for row in report) >= 40
-    assert {(row.batch, row.frames) for row in report} == {(1, 32), (2, 6), (3, 16)}
+    *parity, music = exporters.onnx.exporter.export(checkpoint.load(tiny_checkpoint), path, precision="fp16")
+    assert {(row.batch, row.frames) for row in parity if isinstance(row, Parity)} == {(1, 32), (2, 6), (3, 16)}
+    assert isinstance(music, MusicSnr)
+    assert 40 <= music.vocals_db < 100
+    assert "instrumental" in str(music)
     x = np.random.default_rng(0).standard_normal((1, 4, 32, 20), np.float32)
     full, half = OnnxModel(tiny_model).run(x), OnnxModel(path).run(x)
     assert half.dtype == np.float32
@@ -58,15 +66,41 @@ def test_fp16_is_half_as_large_and_close(tiny_checkpoint: Path, tiny_model: Path
     assert sum(np.prod(t.dims) for t in floats) < 100  # the weights are not among them
 
 
+def test_int8_multiplies_in_int8_and_is_judged_on_music(
+    tiny_checkpoint: Path, tmp_path: Path, exported_graph: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "small.onnx"
+    loaded = checkpoint.load(tiny_checkpoint)
+    monkeypatch.setattr(exporters.onnx, "to_onnx", lambda *arguments: exported_graph)
+    monkeypatch.setattr(exporters.onnx, "MIN_SNR_DB", 10.0)
+    music = exporters.onnx.exporter.export(loaded, path, precision="int8")[-1]
+    assert isinstance(music, MusicSnr)
+    assert 10 < min(music.vocals_db, music.instrumental_db) < 90
+    assert OnnxModel(path).info.precision == "int8"
+    assert sum(node.op_type == "MatMulInteger" for node in onnx.load(path).graph.node) > 5
+    path.unlink()
+    monkeypatch.setattr(exporters.onnx, "MIN_SNR_DB", 90.0)
+    with pytest.raises(FtError, match=r"int8 is not enough .* [\d.]+ dB SNR against fp32 on music, and 90 dB"):
+        exporters.onnx.exporter.export(loaded, path, precision="int8")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_convolutions_with_one_output_are_widened_and_the_same(exported_graph: onnx.ModelProto) -> None:
+    convolutions = [node for node in exported_graph.graph.node if node.op_type == "Conv"]
+    weights = {tensor.name: tuple(tensor.dims) for tensor in exported_graph.graph.initializer}
+    outputs = [weights[node.input[1]][0] for node in convolutions if node.input[1] in weights]
+    assert min(outputs) > 1
+
+
 def test_a_failing_export_leaves_no_file(
-    tiny_checkpoint: Path, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_checkpoint: Path, exported_graph: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Wrong(OnnxModel):
         def run(self, x: np.ndarray) -> np.ndarray:
             return super().run(x) * np.float32(1.01)
 
     monkeypatch.setattr(exporters.onnx, "OnnxModel", Wrong)
-    monkeypatch.setattr(exporters.onnx, "to_onnx", lambda *arguments: onnx.load(tiny_model))  # takes 12 seconds
+    monkeypatch.setattr(exporters.onnx, "to_onnx", lambda *arguments: exported_graph)
     with pytest.raises(FtError, match="not the same as the original"):
         exporters.onnx.exporter.export(checkpoint.load(tiny_checkpoint), tmp_path / "x.onnx", precision="fp32")
     assert list(tmp_path.iterdir()) == []
@@ -76,10 +110,8 @@ def test_parity_bounds() -> None:
     exact = Parity(batch=1, frames=8, error=1e-6, snr_db=101.0, original_snr_db=140.0)
     rounding = Parity(batch=1, frames=8, error=1e-3, snr_db=55.0, original_snr_db=60.0)
     worse = Parity(batch=1, frames=8, error=1e-3, snr_db=53.0, original_snr_db=60.0)
-    bad = Parity(batch=1, frames=8, error=1e-1, snr_db=39.0, original_snr_db=42.0)
     nan = Parity(batch=1, frames=8, error=np.nan, snr_db=np.nan, original_snr_db=np.nan)
-    exporters.onnx.check([exact, rounding], "fp32")
-    exporters.onnx.check([exact, rounding, worse], "fp16")
-    for row, precision in ((worse, "fp32"), (bad, "fp16"), (nan, "fp32"), (nan, "fp16")):
+    exporters.onnx.check([exact, rounding])
+    for row in (worse, nan):
         with pytest.raises(FtError):
-            exporters.onnx.check([row], precision)  # type: ignore[arg-type]
+            exporters.onnx.check([row])

@@ -133,6 +133,7 @@ def test_each_fgan_loss_reaches_its_own_network_only() -> None:
     fooled.value.backward()
     assert all(p.grad is not None for p in generator.parameters())
     assert all(torch.equal(p.grad, b) for p, b in zip(critic.parameters(), before, strict=True) if p.grad is not None)
+    assert next(losses, None) is None
     assert all(p.requires_grad for p in critic.parameters())
 
 

@@ -117,7 +117,8 @@ def test_container_installs_as_the_readme_says() -> None:
 
 def test_what_is_refused(arguments: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run, new = tmp_path / "run", tmp_path / "new"
-    ft("train", *arguments, "--out", run, "--preset", "tiny", "--steps", "6")
+    ft("train", *arguments, "--out", run, "--preset", "tiny", "--steps", "6", "--checkpointing")
+    assert json.loads((run / "config.json").read_text())["checkpointing"]
 
     def refused(code: int, message: str, *more: str | Path) -> None:
         capsys.readouterr()
@@ -128,6 +129,7 @@ def test_what_is_refused(arguments: list[str | Path], tmp_path: Path, capsys: py
 
     refused(2, "holds a run already", "train", "--out", run)
     refused(2, "keeps the run's settings; leave out --seed", "train", "--out", run, "--resume", "--seed", "3")
+    refused(2, "settings; leave out --checkpointing", "train", "--out", run, "--resume", "--checkpointing")
     refused(2, "holds a run of stage supervised, not pretrain", "pretrain", "--out", run, "--resume")
     refused(2, "no preset 'huge'; known: starter, tiny", "train", "--out", new, "--preset", "huge")
     refused(1, "no run to resume", "train", "--out", new, "--resume")

@@ -20,8 +20,9 @@ from ftcore.data.mixing import MixConfig, draw_item
 from ftcore.errors import FtError, UsageError
 from ftcore.evaluation import Pair
 from ftcore.nn import spectral
+from ftcore.nn.network import Recomputing
 from ftcore.training import state as run_state
-from ftcore.training.config import LossConfig, Phase, StageName, TrainConfig
+from ftcore.training.config import LossConfig, Phase, Precision, StageName, TrainConfig
 from ftcore.training.fit import Data, Progress, fit
 from ftcore.training.presets import PRESETS, STARTER, preset
 from ftcore.training.run import Run
@@ -120,6 +121,21 @@ def test_a_run_that_was_stopped_goes_on_bit_for_bit(data: Data, tmp_path: Path, 
     for name in ("last", "best", "step-00000030"):
         assert (whole / f"{name}.safetensors").read_bytes() == (parts / f"{name}.safetensors").read_bytes()
     assert without_times(whole) == without_times(parts)
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "supervised", "fgan"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_checkpointing_trains_the_same_weights(data: Data, stage: StageName, precision: Precision) -> None:
+    network = dataclasses.replace(TINY, dropout=0.1)
+    config = dataclasses.replace(TINY_RUN, network=network, stage=stage, precision=precision, steps=6)
+    states = [RunState.fresh(dataclasses.replace(config, checkpointing=on)) for on in (False, True)]
+    for state in states:
+        fit(state, dataclasses.replace(data, validation=[]))
+        modules = [module for network in state.networks.values() for module in network.modules()]
+        assert {m.checkpointing for m in modules if isinstance(m, Recomputing)} == {state.config.checkpointing}
+        assert not state.skipped
+    weights = [[p for module in state.modules().values() for p in module.parameters()] for state in states]
+    assert all(torch.equal(a, b) for a, b in zip(*weights, strict=True))
 
 
 def test_steps_without_finite_gradients_are_skipped_then_end_the_run(data: Data, tmp_path: Path) -> None:

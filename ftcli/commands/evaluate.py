@@ -62,12 +62,13 @@ def evaluate(
 def open_checkpoint(path: str, device: str) -> Model:
     """A checkpoint of a training run, in torch."""
     try:
+        from ftcore import checkpoint
         from ftcore.torch_runtime import TorchModel
     except ImportError as error:
         raise FtError(
             f"a checkpoint needs {error.name}: pip install 'frame-transformer[train]', or export it to ONNX"
         ) from None
-    return TorchModel(Path(path), "cpu" if device == "auto" else device)
+    return TorchModel(checkpoint.load(Path(path)), "cpu" if device == "auto" else device)
 
 
 def table(rows: dict[str, dict[str, Any]], each: str | None) -> list[str]:

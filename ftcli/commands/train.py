@@ -42,6 +42,10 @@ def train(
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"] | None, typer.Option(help="Of products and convolutions.")
     ] = None,
+    checkpointing: Annotated[
+        bool | None,
+        typer.Option("--checkpointing", help="Compute activations twice instead of keeping them: less memory, slower."),
+    ] = None,
     init: Annotated[
         Path | None, typer.Option(help="Checkpoint to start from; its network takes the place of the preset's.")
     ] = None,
@@ -74,7 +78,14 @@ def train(
     start = starting(stage, init, resume)
     with stop_signals() as received, training_ranks.joined(device) as ranks:
         if resume:
-            given = {"--config": config, "--set": settings, "--steps": steps, "--seed": seed, "--precision": precision}
+            given = {
+                "--config": config,
+                "--set": settings,
+                "--steps": steps,
+                "--seed": seed,
+                "--precision": precision,
+                "--checkpointing": checkpointing,
+            }
             if wrong := ", ".join(name for name, value in given.items() if value is not None):
                 raise UsageError(f"--resume keeps the run's settings; leave out {wrong}")
             state = run_state.load(out, ranks.device)
@@ -83,7 +94,7 @@ def train(
         else:
             if (out / run_state.NAME).exists():
                 raise UsageError(f"{out} holds a run already: --resume goes on with it, or choose another --out")
-            values = {"seed": seed, "precision": precision}
+            values = {"seed": seed, "precision": precision, "checkpointing": checkpointing}
             resolved = resolve(stage, preset, start, config, settings or [], steps, values)
             state = RunState.fresh(resolved, ranks.device, start.network if start else None)
         source, rate = STAGES[stage].source, state.config.signal.sample_rate

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from ftcore.config import NetworkConfig
 from ftcore.nn.functional import compress, fold_bins, table_dtype, unfold_bins, window_rms
@@ -58,7 +59,19 @@ class RunningScores:
         return tuple(s if s is not None and tuple(s.shape[1:3]) == (maps, heads) else None for s in self.values)
 
 
-class EncoderLevel(nn.Module):
+class Recomputing(nn.Module):
+    """A module whose blocks can be computed once more for the backward pass, so that less waits for it in memory."""
+
+    checkpointing = False
+    """Of each block keep only what goes into it (activation checkpointing). Training's choice, and so none of the
+    config's: it changes no result."""
+
+    def run(self, block: Callable[..., Any], *inputs: Any) -> Any:
+        """`block(*inputs)`."""
+        return checkpoint(block, *inputs, use_reentrant=False) if self.checkpointing else block(*inputs)
+
+
+class EncoderLevel(Recomputing):
     """FrameEncoder, then (where the config has attention maps) a transformer."""
 
     def __init__(self, config: NetworkConfig, level: int, in_channels: int) -> None:
@@ -81,15 +94,15 @@ class EncoderLevel(nn.Module):
 
     def forward(self, parts: tuple[Tensor, ...], running: RunningScores) -> tuple[Memory, RunningScores]:
         """Parts [B, Ci, T, F or 2F], together Cin channels -> (memory of this level, scores for the next)."""
-        x = self.frame(*parts)
+        x = self.run(self.frame, *parts)
         if self.transformer is None:
             return Memory(x), running
         (prev,) = running.for_shape(self.maps, self.heads)
-        h, scores = self.transformer(x, prev)
+        h, scores = self.run(self.transformer, x, prev)
         return Memory(x, h, scores), RunningScores((scores,))
 
 
-class Encoder(nn.Module):
+class Encoder(Recomputing):
     """Embedding, encoder levels and latent blocks: the half that generator and discriminator share."""
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -118,7 +131,7 @@ class Encoder(nn.Module):
     def forward(self, x: Tensor) -> tuple[Tensor, list[Memory]]:
         """[B, C, F, T] -> (latent [B, C', T, F'], one memory per level but the last)."""
         x = fold_bins(self.prepare(x).to(next(self.parameters()).dtype), self.config.fold).transpose(2, 3)
-        parts: tuple[Tensor, ...] = (x,) if self.embedding is None else (x, self.embedding(x))
+        parts: tuple[Tensor, ...] = (x,) if self.embedding is None else (x, self.run(self.embedding, x))
         memories = []
         running = RunningScores((None,))
         for level in self.levels:
@@ -127,7 +140,7 @@ class Encoder(nn.Module):
             parts = memory.parts
         x, scores = memories.pop().x.transpose(2, 3), None
         for block in self.latent:
-            x, scores = block(x, scores)
+            x, scores = self.run(block, x, scores)
         return x.transpose(2, 3), memories
 
     def prepare(self, x: Tensor) -> Tensor:
@@ -140,7 +153,7 @@ class Encoder(nn.Module):
         return x
 
 
-class DecoderLevel(nn.Module):
+class DecoderLevel(Recomputing):
     """FrameDecoder, then (where the encoder of this level has one) a transformer."""
 
     def __init__(self, config: NetworkConfig, level: int, in_channels: int, has_prev: bool) -> None:
@@ -166,10 +179,11 @@ class DecoderLevel(nn.Module):
         self, below: tuple[Tensor, ...], memory: Memory, running: RunningScores
     ) -> tuple[tuple[Tensor, ...], RunningScores]:
         """Parts [B, Ci, T, F/2], together Cin channels -> (parts [B, C, T, F] and [B, M, T, F], scores to go up)."""
-        x = self.frame(below, memory.parts)
+        x = self.run(self.frame, below, memory.parts)
         if self.transformer is None:
             return (x,), running
-        decoded = self.transformer(x, memory.h, memory.scores, *running.for_shape(self.maps, self.heads))
+        scores = running.for_shape(self.maps, self.heads)
+        decoded = self.run(self.transformer, x, memory.h, memory.scores, *scores)
         return (x, decoded.h), RunningScores((decoded.self_scores, decoded.cross_scores))
 
 
@@ -258,6 +272,13 @@ class Discriminator(nn.Module):
         x, _ = self.encoder(x)
         y: Tensor = self.head(x).transpose(2, 3)
         return y
+
+
+def set_checkpointing(network: nn.Module, checkpointing: bool) -> None:
+    """Whether the network computes its blocks once more for the backward pass: see `Recomputing`."""
+    for module in network.modules():
+        if isinstance(module, Recomputing):
+            module.checkpointing = checkpointing
 
 
 def encoder_widths(config: NetworkConfig) -> list[int]:

@@ -130,6 +130,9 @@ class TrainConfig:
     precision: Precision = "auto"
     """Of the network's products and convolutions; weights, norms and losses stay in float32. `auto` is
     bfloat16 on CUDA, else float32."""
+    checkpointing: bool = False
+    """Activation checkpointing: only what blocks hand to each other waits in memory for the backward pass, which
+    computes the rest once more. Slower; the results are the same."""
     seed: int = 0
     """Seeds the initial weights, every item and dropout."""
     patience: int = 20

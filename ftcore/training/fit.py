@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from ftcore.data.library import Library
 from ftcore.errors import FtError
 from ftcore.evaluation import Pair
-from ftcore.nn.network import Discriminator, Generator
+from ftcore.nn.network import Discriminator, Generator, set_checkpointing
 from ftcore.training.config import Phase, Precision
 from ftcore.training.items import Batch, Draws, Keys, loaded, to_batch
 from ftcore.training.ranks import Ranks
@@ -77,6 +77,8 @@ def fit(
     """
     config, ranks = state.config, ranks or Ranks()
     stage = STAGES[config.stage]
+    for network in state.networks.values():
+        set_checkpointing(network, config.checkpointing)
     players = {name: _player(network, config.precision, ranks, compiled) for name, network in state.networks.items()}
     batches = _batches(state, data, stage, ranks)
     start = time.monotonic() - state.seconds

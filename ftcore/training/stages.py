@@ -94,12 +94,14 @@ def fgan_losses(players: Players, batch: Batch, config: TrainConfig) -> Iterator
     yield Loss("discriminator", found, {"d_accuracy": correct, "presence": batch.presence.mean()})
 
     critic.network.requires_grad_(False)  # the gradient passes through to the generator and leaves nothing here
-    logits = critic.direct(heard).float()
-    critic.network.requires_grad_(True)
-    fooled = cross_entropy(logits, torch.zeros_like(logits))
-    accurate = distance(estimate, batch.instrumental, batch.mixture, config.loss, config.signal)
-    metrics = {"g_accurate": accurate.detach(), "g_fooled": fooled.detach()}
-    yield Loss("generator", config.adversarial.reconstruction * accurate + fooled, metrics)
+    try:
+        logits = critic.direct(heard).float()
+        fooled = cross_entropy(logits, torch.zeros_like(logits))
+        accurate = distance(estimate, batch.instrumental, batch.mixture, config.loss, config.signal)
+        metrics = {"g_accurate": accurate.detach(), "g_fooled": fooled.detach()}
+        yield Loss("generator", config.adversarial.reconstruction * accurate + fooled, metrics)
+    finally:  # after the backward pass: with checkpointing it computes the critic again, and as it was
+        critic.network.requires_grad_(True)
 
 
 def separation_score(network: Generator, pairs: list[Pair], config: TrainConfig) -> dict[str, float]:
