@@ -5,7 +5,7 @@
 The floor of a network is its FLOPs (of every frame once, multiply and add counted as two) over the rate at which
 this machine multiplies two matrices of 2048 x 2048 in float32, measured before and after each timing in the library
 that is fastest at it. The full-size network has random weights, which cost what trained ones do. `ft` is timed as a
-whole process, from its start to its end. Parts: `separate eager accuracy context start growth training`.
+whole process, from its start to its end. Parts: `separate eager accuracy context start growth training memory`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import exporters.onnx
 from benchmarks.measure import matrix_rates, measured, median_seconds, process, write_song
+from benchmarks.training_memory import peak_gb
 from ftcore import Separator, checkpoint
 from ftcore.checkpoint import Checkpoint
 from ftcore.config import NetworkConfig, SignalConfig
@@ -297,8 +298,19 @@ def training_step(config: NetworkConfig, frames: int, batch: int, checkpointing:
     }
 
 
+def memory(bench: Bench) -> dict[str, float]:
+    """Peak of a training step of the full-size network in GB, by calculation: 8 items of 512 frames."""
+    return {
+        f"{'bfloat16' if half else 'float32'}{', checkpointing' * checkpointing}": peak_gb(
+            NetworkConfig(), 8, 512, half=half, checkpointing=checkpointing
+        )
+        for half in (False, True)
+        for checkpointing in (False, True)
+    }
+
+
 PARTS: dict[str, Callable[[Bench], Any]] = {
-    part.__name__: part for part in (separate, eager, accuracy, context, start, growth, training)
+    part.__name__: part for part in (separate, eager, accuracy, context, start, growth, training, memory)
 }
 
 

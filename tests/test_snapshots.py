@@ -128,8 +128,8 @@ def test_early_networks_import_and_separate_like_torch(
     assert f"{config.kind}  V" in capsys.readouterr().out
 
     made, _ = soundfile.read(tmp_path / "song_vocals.wav", dtype="float32")
-    original = TorchModel(checkpoint.load(folder / "model.safetensors"))
-    expected = Separator(original).separate(noise(5000, 2), 44100)["vocals"]
+    in_torch = TorchModel(checkpoint.load(folder / "model.safetensors"))
+    expected = Separator(in_torch).separate(noise(5000, 2), 44100)["vocals"]
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(made.T, expected, atol=1e-5)
     data = ("--instrumental", tmp_path, "--vocal", tmp_path, "--out", tmp_path / "run")
