@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 
 import exporters.onnx
-from exporters import MusicSnr, Parity
+from exporters import MusicSnr, Parity, rewriting
 from ftcore import checkpoint
 from ftcore.errors import FtError
 from ftcore.runtime import OnnxModel
@@ -83,6 +84,30 @@ def test_int8_multiplies_in_int8_and_is_judged_on_music(
     with pytest.raises(FtError, match=r"int8 is not enough .* [\d.]+ dB SNR against fp32 on music, and 90 dB"):
         exporters.onnx.exporter.export(loaded, path, precision="int8")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("shape", [(32, 8), (3, 32, 8)])
+def test_weights_of_any_dimensions_run_in_int8(shape: tuple[int, ...]) -> None:
+    """Their columns have scales of their own where that runs, and no two products exceed 16 bits."""
+    random = np.random.default_rng(0)
+    weight, x = random.standard_normal(shape, np.float32), random.standard_normal((2, 3, 5, 32), np.float32)
+    sides = [
+        onnx.helper.make_tensor_value_info(side, onnx.TensorProto.FLOAT, (2, 3, 5, size))
+        for side, size in (("x", 32), ("y", 8))
+    ]
+    product = onnx.helper.make_node("MatMul", ["x", "w"], ["y"], name="product")
+    graph = onnx.helper.make_graph([product], "g", sides[:1], sides[1:], [onnx.numpy_helper.from_array(weight, "w")])
+    opsets = [onnx.helper.make_opsetid("", 20)]
+    with exporters.onnx.quiet():
+        model = rewriting.quantize(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10))
+    values = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
+    (name,) = [name for name, value in values.items() if value.shape == shape]
+    assert values[name].dtype == np.int8
+    assert 2 * 255 * np.abs(values[name].astype(int)).max() < 2**15
+    assert max(value.size for other, value in values.items() if other != name) == (8 if len(shape) == 2 else 1)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {"x": x})
+    assert 0 < np.abs(y - x @ weight).max() < 0.03 * np.abs(y).max()
 
 
 def test_convolutions_with_one_output_are_widened_and_the_same(exported_graph: onnx.ModelProto) -> None:
