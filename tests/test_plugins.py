@@ -87,6 +87,7 @@ def test_errors_of_the_example_are_lines_like_ours(example: Path, song: Path, ti
         (("karaoke", song, "-o", "none/song.flac"), 1, "no such folder"),
         (("karaoke", "none.wav", "-o", "new.flac"), 1, "none.wav"),
         (("export", "npz", tiny_checkpoint, "-o", "none/weights.npz"), 1, "no such folder"),
+        (("export", "npz", tiny_checkpoint, "-o", "new.npz", "--precision", "int8"), 2, "npz knows fp32 and fp16"),
     ):
         done = run(example, folder, *args)
         assert done.returncode == code, done.stderr

@@ -10,13 +10,16 @@ import numpy as np
 
 from exporters import Parity, Precision
 from ftcore.atomic import replacing
-from ftcore.errors import FtError
+from ftcore.errors import FtError, UsageError
 
 if TYPE_CHECKING:  # it needs torch, which only who exports has
     from ftcore.checkpoint import Checkpoint
 
 DESCRIPTION = "ft"
 """Name of the array that holds the description as JSON; all others have the names of the weights."""
+
+DTYPES = {"fp32": np.float32, "fp16": np.float16}
+"""By the precisions that this format knows."""
 
 
 class NpzExporter:
@@ -30,6 +33,8 @@ class NpzExporter:
         There is nothing to run in such a file, hence no parity to report. Raises FtError, leaving no
         file, when it cannot be written, differs when read back, or holds a weight too large for fp16.
         """
+        if precision not in DTYPES:
+            raise UsageError(f"npz knows {' and '.join(DTYPES)}, not {precision}")
         description = {
             "network": checkpoint.network.config.to_dict(),
             "signal": checkpoint.signal.to_dict(),
@@ -39,7 +44,7 @@ class NpzExporter:
         arrays: dict[str, Any] = {DESCRIPTION: np.array(json.dumps(description, sort_keys=True))}
         for name, tensor in checkpoint.network.state_dict().items():
             with np.errstate(over="ignore"):  # said below
-                arrays[name] = tensor.numpy().astype(np.float16 if precision == "fp16" else np.float32)
+                arrays[name] = tensor.numpy().astype(DTYPES[precision])
             if not np.isfinite(arrays[name]).all():
                 raise FtError(f"{name} holds values that {precision} cannot hold")
         with replacing(path) as part:
