@@ -215,10 +215,10 @@ class SignalConfig:
     """STFT window length in samples (periodic Hann)."""
     hop: int = 1024
     """Samples between frames."""
-    crop: int = 240
+    crop: int = 152
     """Frames per window that are kept, by default."""
-    pad: int = 8
-    """Frames of context on either side of a window, by default; they cost as much as others."""
+    pad: int = 4
+    """Frames of context on either side of a window, by default; they cost as much as others (`docs/performance.md`)."""
 
     def __post_init__(self) -> None:
         _check_bounds(self)
