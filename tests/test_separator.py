@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,32 @@ def test_context_makes_chunks_agree(tiny_model: Path) -> None:
         return float(np.abs(vocals - whole).max())
 
     assert error(100) < 0.5 * error(0)
+
+
+def test_windows_of_a_song_are_equally_full_and_even_in_number(tiny_model: Path) -> None:
+    for seconds in (0.02, 0.1, 0.25, 1.0, 3.3):
+        model = Halver(OnnxModel(tiny_model).info)  # 48 frames + 2 * 8 of 32 samples at 8 kHz
+        Separator(model).separate(noise(int(8000 * seconds), 2), 8000)
+        lengths = {shape[-1] - 16 for shape in model.shapes}
+        frames = 1 + int(8000 * seconds) // 32
+        assert len(lengths) == 1
+        assert max(lengths) <= 48
+        assert len(model.shapes) == 1 or len(model.shapes) % 2 == 0
+        assert frames <= max(lengths) * len(model.shapes) <= frames + len(model.shapes) + 1
+
+
+def test_windows_that_end_out_of_order_come_in_order(tiny_model: Path) -> None:
+    class Hasty(Halver):
+        workers = 3
+
+        def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            time.sleep(0.02 if len(self.shapes) % 2 == 0 else 0.0)
+            return super().run(x)
+
+    wave = noise(40000, 2)
+    info = OnnxModel(tiny_model).info
+    expected, found = (Separator(model(info)).separate(wave, 8000)["vocals"] for model in (Halver, Hasty))
+    assert np.array_equal(expected, found)
 
 
 def test_what_the_model_cannot_hear_stays_in_the_instrumental(tiny_model: Path) -> None:
