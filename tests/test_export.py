@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnx_ir
 import onnxruntime
 import pytest
 import torch
@@ -110,11 +111,33 @@ def test_weights_of_any_dimensions_run_in_int8(shape: tuple[int, ...]) -> None:
     assert 0 < np.abs(y - x @ weight).max() < 0.03 * np.abs(y).max()
 
 
-def test_convolutions_with_one_output_are_widened_and_the_same(exported_graph: onnx.ModelProto) -> None:
-    convolutions = [node for node in exported_graph.graph.node if node.op_type == "Conv"]
-    weights = {tensor.name: tuple(tensor.dims) for tensor in exported_graph.graph.initializer}
-    outputs = [weights[node.input[1]][0] for node in convolutions if node.input[1] in weights]
-    assert min(outputs) > 1
+@pytest.mark.parametrize(("kernel", "size"), [((3, 1), 32), ((11, 11), 64), ((1, 1), 8), ((3, 5), 16)])
+def test_convolutions_with_one_output_are_widened_and_the_same(kernel: tuple[int, int], size: int) -> None:
+    random = np.random.default_rng(0)
+    weight, bias = random.standard_normal((1, 3, *kernel), np.float32), np.ones(1, np.float32)
+    x = random.standard_normal((2, 3, 7, size), np.float32)
+    pads = [side // 2 for side in kernel] * 2
+    node = onnx.helper.make_node("Conv", ["x", "w", "b"], ["y"], pads=pads, strides=[1, 1], group=1, name="narrow")
+    sides = [
+        onnx.helper.make_tensor_value_info(side, onnx.TensorProto.FLOAT, ("batch", channels, "frames", size))
+        for side, channels in (("x", 3), ("y", 1))
+    ]
+    weights = [onnx.numpy_helper.from_array(weight, "w"), onnx.numpy_helper.from_array(bias, "b")]
+    graph = onnx.helper.make_graph([node], "g", sides[:1], sides[1:], weights)
+    narrow = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=10)
+    model = onnx_ir.from_proto(narrow)
+    rewriting.widen_convolutions(model)
+    wide = onnx_ir.to_proto(model)
+    (conv,) = (each for each in wide.graph.node if each.op_type == "Conv")
+    (widened,) = (tensor for tensor in wide.graph.initializer if tensor.name == conv.input[1])
+    assert widened.dims[0] == min(size, rewriting.BLOCK)
+    expected, found = (
+        onnxruntime.InferenceSession(each.SerializeToString(), providers=["CPUExecutionProvider"]).run(None, {"x": x})[
+            0
+        ]
+        for each in (narrow, wide)
+    )
+    np.testing.assert_allclose(found, expected, atol=1e-4)
 
 
 def test_a_failing_export_leaves_no_file(

@@ -17,6 +17,9 @@ from torch.nn.functional import interpolate
 
 from ftcore.nn.functional import linear_per_channel, sinusoids, squared_relu
 
+NARROW = 16
+"""Parts of a convolution's input with fewer channels are joined: a part of their own costs a pass over the output."""
+
 
 class Conv(nn.Conv2d):
     """Convolution over features and frames; kernels, strides and paddings are given and stored in this order.
@@ -29,9 +32,9 @@ class Conv(nn.Conv2d):
         weight = self.weight.transpose(2, 3)
         if len(parts) == 1:
             return self._part(parts[0], weight, self.bias)
-        weights = weight.split([x.shape[1] for x in parts], dim=1)
-        wide = [(x, w) for x, w in zip(parts, weights, strict=True) if x.shape[1] >= NARROW]
-        narrow = [(x, w) for x, w in zip(parts, weights, strict=True) if x.shape[1] < NARROW]
+        pairs = list(zip(parts, weight.split([x.shape[1] for x in parts], dim=1), strict=True))
+        wide = [(x, w) for x, w in pairs if x.shape[1] >= NARROW]
+        narrow = [(x, w) for x, w in pairs if x.shape[1] < NARROW]
         if narrow:
             wide.append((torch.cat([x for x, _ in narrow], dim=1), torch.cat([w for _, w in narrow], dim=1)))
         y = self._part(*wide[0], self.bias)
@@ -42,10 +45,6 @@ class Conv(nn.Conv2d):
     def _part(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         padding = self.padding if isinstance(self.padding, str) else self.padding[::-1]
         return nn.functional.conv2d(x, weight, bias, self.stride[::-1], padding, self.dilation[::-1], self.groups)
-
-
-NARROW = 16
-"""Parts of a convolution's input with fewer channels are joined: a part of their own costs a pass over the output."""
 
 
 class MultichannelLinear(nn.Module):
