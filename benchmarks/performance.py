@@ -320,6 +320,8 @@ def main() -> None:
     parser.add_argument("--work", type=Path, help="keep the exported network here, for the next run")
     parser.add_argument("--json", type=Path, help="also write the figures here, those of other parts kept")
     args = parser.parse_args()
+    if unknown := sorted(set(args.parts) - set(PARTS)):
+        parser.error(f"no part {', '.join(unknown)}; known: {', '.join(PARTS)}")
     report = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
     report["cores"] = os.cpu_count()
     with tempfile.TemporaryDirectory() as folder:
