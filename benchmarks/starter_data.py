@@ -5,7 +5,8 @@
 DATA holds `manifest.csv` (columns file, source_repo) and the audio it names, below `instrumental/` and
 `vocal/`. WORK gets `train/instrumental` and `train/vocal` (links) from all sources but the held-out
 ones, and `validation/NNN` with mixture, instrumental and vocals of the held-out ones: 24 items of
-10 s, the voice 5 dB under the music (RMS), seed 0.
+10 s, the voice 5 dB under the music (RMS), seed 0. `seen/NNN` are as many of the others: what a network
+does no better than there it could not learn, what it does better it learned by heart.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ def crop(rng: np.random.Generator, files: list[Path]) -> npt.NDArray[np.float64]
         assert rate == RATE and audio.shape[1] == 2
         start = int(rng.integers(max(len(audio) - RATE * SECONDS, 0) + 1))
         part = audio[start : start + RATE * SECONDS]
-        loud = np.abs(part).max(axis=1).reshape(-1, RATE // 10).max(axis=1) if len(part) == RATE * SECONDS else []
-        if np.mean(np.asarray(loud) > 0.01) > 0.7:
-            return part
+        if len(part) == RATE * SECONDS:
+            loud = np.abs(part).max(axis=1).reshape(-1, RATE // 10).max(axis=1)
+            if np.mean(loud > 0.01) > 0.7:
+                return part
 
 
 def main(data: Path, work: Path) -> None:
@@ -59,15 +61,21 @@ def main(data: Path, work: Path) -> None:
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(path.resolve())
+    write_pairs(work / "validation", held)
+    write_pairs(work / "seen", {kind: sorted((work / "train" / kind).iterdir()) for kind in held})
+
+
+def write_pairs(folder: Path, files: dict[str, list[Path]]) -> None:
+    """Random pairs of music and voice, in a folder each."""
     rng = np.random.default_rng(0)
     for item in range(ITEMS):
-        music, voice = crop(rng, held["instrumental"]), crop(rng, held["vocal"])
+        music, voice = crop(rng, files["instrumental"]), crop(rng, files["vocal"])
         voice *= 10 ** (VOICE_DB / 20) * np.sqrt(np.mean(music**2) / np.mean(voice**2))
         scale = min(1.0, 0.99 / max(np.abs(music + voice).max(), np.abs(music).max(), np.abs(voice).max()))
-        folder = work / "validation" / f"{item:03}"
-        folder.mkdir(parents=True, exist_ok=True)
+        pair = folder / f"{item:03}"
+        pair.mkdir(parents=True, exist_ok=True)
         for stem, audio in (("mixture", music + voice), ("instrumental", music), ("vocals", voice)):
-            soundfile.write(folder / f"{stem}.wav", audio * scale, RATE, subtype="FLOAT")
+            soundfile.write(pair / f"{stem}.wav", audio * scale, RATE, subtype="FLOAT")
 
 
 if __name__ == "__main__":
