@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -29,7 +30,6 @@ from ftcore.config import overlay
 from ftcore.data.library import Library
 from ftcore.data.prepare import prepare
 from ftcore.evaluation import Pair, find_pairs, load_pair
-from ftcore.nn.network import Generator
 from ftcore.training import validate
 from ftcore.training.config import StageName, TrainConfig
 from ftcore.training.fit import Data, fit
@@ -167,7 +167,7 @@ def trained(config: TrainConfig, data: Data, seconds: float, start: Checkpoint |
         report=lambda *_: ticks.append(time.process_time()),
         stop=lambda: len(ticks) == 8,
     )
-    steps = round(seconds / median(b - a for a, b in zip(ticks[2:], ticks[3:], strict=False)))
+    steps = round(seconds / median(b - a for a, b in pairwise(ticks[2:])))
     config = overlay(config.with_steps(steps), {"warmup": min(WARMUP, steps // 4)})
     return fit(RunState.fresh(config, start=weights), data)
 

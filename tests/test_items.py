@@ -16,6 +16,8 @@ from ftcore.training.items import Batch, Draw, Draws, Keys, loaded, to_batch
 from ftcore.training.presets import STARTER, TINY
 from tests.conftest import TINY_SIGNAL
 
+RATE = TINY_SIGNAL.sample_rate
+
 PHASES = (Phase(until=2, frames=20, batch=2, accumulate=2), Phase(until=5, frames=33, batch=1))
 CONFIG = dataclasses.replace(TINY, signal=TINY_SIGNAL, steps=5, warmup=1, phases=PHASES, voxaug=VoxAugConfig())
 
@@ -95,11 +97,19 @@ def test_halves_are_items_of_half_the_frames(libraries: dict[str, Library]) -> N
 
 
 def test_items_have_the_asked_level(libraries: dict[str, Library]) -> None:
-    config = dataclasses.replace(STARTER.mix, level_db=(-7.0, -7.0), p_no_vocal=0.0, p_no_instrumental=0.0)
+    config = dataclasses.replace(
+        STARTER.mix,
+        level_db=(-7.0, -7.0),
+        p_no_vocal=0.0,
+        p_no_instrumental=0.0,
+        p_master=0.0,
+        p_codec=0.0,
+        p_limit=0.0,
+    )
     music, voices = libraries["instrumental"], libraries["vocal"]
 
     def drawn(seed: int, config: MixConfig) -> tuple[np.ndarray, np.ndarray]:
-        item = draw_item(np.random.default_rng(seed), music, voices, config, 4000)
+        item = draw_item(np.random.default_rng(seed), music, voices, config, RATE, 4000)
         return item.instrumental, item.vocal
 
     for seed in range(8):
@@ -114,7 +124,9 @@ def test_items_have_the_asked_level(libraries: dict[str, Library]) -> None:
 
 
 def test_without_a_recipe_crops_stay_as_they_are(libraries: dict[str, Library]) -> None:
-    item = draw_item(np.random.default_rng(3), libraries["instrumental"], libraries["vocal"], MixConfig(), 500, 700)
+    item = draw_item(
+        np.random.default_rng(3), libraries["instrumental"], libraries["vocal"], MixConfig(), RATE, 500, 700
+    )
     assert (item.instrumental.shape, item.vocal.shape) == ((2, 500), (2, 700))
     for wave, kind in ((item.instrumental, "instrumental"), (item.vocal, "vocal")):
         whole = [track.read(0, track.samples) for track in libraries[kind].tracks]

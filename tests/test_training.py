@@ -50,7 +50,7 @@ TINY_RUN = dataclasses.replace(
 @pytest.fixture
 def data(libraries: dict[str, Library]) -> Data:
     config = MixConfig(levels=True, level_db=(-5.0, -5.0))
-    item = draw_item(np.random.default_rng(9), libraries["instrumental"], libraries["vocal"], config, RATE)
+    item = draw_item(np.random.default_rng(9), libraries["instrumental"], libraries["vocal"], config, RATE, RATE)
     pair = Pair(name="pair", rate=RATE, mixture=item.instrumental + item.vocal, instrumental=item.instrumental)
     return Data(libraries=libraries, validation=[pair], workers=0)
 

@@ -97,7 +97,8 @@ class Draws(Dataset[Draw | FtError]):
         plans = [draw_plan(np.random.default_rng((*seed, 4, i)), part) for i, part in enumerate(parts)]
         samples = config.samples(frames)
         length = max(round(frames * plans[1].stretch) - 1, 1) * config.signal.hop
-        item = draw_item(np.random.default_rng(seed), self.instrumental, self.vocal, self.mix, samples, length)
+        rng, rate = np.random.default_rng(seed), config.signal.sample_rate
+        item = draw_item(rng, self.instrumental, self.vocal, self.mix, rate, samples, length)
         return Draw(seed, torch.from_numpy(item.instrumental), torch.from_numpy(item.vocal), *plans)
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from typing import Any
 
 from ftcore.config import NetworkConfig, SignalConfig, overlay
-from ftcore.data.mixing import MixConfig
+from ftcore.data.mixing import MixConfig, PartMix
 from ftcore.data.voxaug import PLAIN
 from ftcore.errors import UsageError
 from ftcore.training.config import AdversarialConfig, LossConfig, Phase, StageName, TrainConfig
@@ -33,16 +33,38 @@ STARTER = TrainConfig(
     ),
     signal=SignalConfig(crop=96, pad=16),
     mix=MixConfig(
+        instrumental=PartMix(
+            p_resample=0.2,
+            resample=(0.8, 1.25),
+            p_another=0.3,
+            p_drive=0.1,
+            drive=20.0,
+            p_equaliser=0.5,
+            p_compress=0.2,
+            p_swap=0.5,
+            p_narrow=0.3,
+            narrow=0.5,
+        ),
+        vocal=PartMix(
+            p_resample=0.7,
+            p_formants=0.4,
+            p_another=0.25,
+            p_double=0.25,
+            p_equaliser=0.5,
+            p_compress=0.4,
+            p_drive=0.15,
+            p_echo=0.15,
+            p_reverb=0.5,
+            p_swap=0.5,
+            p_narrow=0.3,
+        ),
         least_rms=0.01,
-        p_double=0.3,
-        p_resample=0.7,
-        p_equaliser=0.5,
-        p_reverb=0.4,
-        p_swap=0.5,
-        p_narrow=0.3,
         levels=True,
         p_no_vocal=0.06,
         p_no_instrumental=0.03,
+        p_master=0.3,
+        p_limit=0.25,
+        p_codec=0.1,
     ),
     voxaug=PLAIN,
     scale="rms",

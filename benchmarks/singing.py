@@ -1,0 +1,237 @@
+"""Make singers of spoken, shouted and sung syllables: melodies in every range, with harmonies and doubles.
+
+    pip install pyworld-prebuilt
+    python -m benchmarks.singing WORK [--minutes 90] [--seed 0]
+
+WORK is what `benchmarks/starter_data.py` wrote; `WORK/train/vocal` gets `sung_NNN.flac`. Dry recordings of single
+voices are analysed into pitch, spectral envelope and aperiodicity, and synthesised again along a melody (the WORLD
+vocoder, Morise et al. 2016): syllables keep their consonants, vowels are held as long as the note, formants move
+with the size of the singer, not with the pitch. Most voices at hand are women's or speak; half of these singers are
+men, and all sing. The licences of the recordings go on to what is made of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyworld
+import soundfile
+from scipy import signal
+
+DRY = ("utsu_", "erithacus_", "producerspace_dvs", "producerspace_computer", "producerspace_hollywood")
+DRY += ("producerspace_scifi", "producerspace_sq", "producerspace_shv")
+"""How the names of recordings begin that hold one voice at a time and no reverberation."""
+
+RATE, FRAME_MS, SECONDS = 44100, 5.0, 60
+SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
+"""Major, minor, and both pentatonics, in semitones."""
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """A recording, taken apart: a row per frame."""
+
+    pitch: Array
+    """Hz; 0 where there is none."""
+    envelope: npt.NDArray[np.float32]
+    """Logarithm of the power spectrum without the pitch."""
+    breath: npt.NDArray[np.float32]
+    """Share of noise in each bin."""
+    syllables: list[tuple[int, int, int, int]]
+    """First frame, where the vowel begins and ends, last frame."""
+
+
+@dataclass(frozen=True)
+class Note:
+    """A tone, or with `semitone` None a rest."""
+
+    frames: int
+    semitone: int | None
+    """Degree of the scale over the singer's middle."""
+
+
+@cache
+def voice(path: Path) -> Voice:
+    """Analyse a recording, the first 90 s of it."""
+    audio, rate = soundfile.read(path, stop=90 * RATE, always_2d=True)
+    assert rate == RATE
+    wave = np.ascontiguousarray(audio.mean(axis=1))
+    pitch, times = pyworld.dio(wave, RATE, f0_floor=60.0, f0_ceil=900.0, frame_period=FRAME_MS)
+    pitch = pyworld.stonemask(wave, pitch, times, RATE)
+    power = pyworld.cheaptrick(wave, pitch, times, RATE)
+    breath = pyworld.d4c(wave, pitch, times, RATE)
+    voiced, loud = np.flatnonzero(np.diff(np.pad(pitch > 0, 1).astype(int))), power.sum(axis=1)
+    heard = loud > loud.max() * 1e-6
+    syllables = []
+    for begin, end in zip(voiced[::2], voiced[1::2], strict=True):
+        if end - begin >= 12:
+            before, after = heard[max(begin - 30, 0) : begin][::-1], heard[end : end + 20]
+            first, last = begin - int(np.cumprod(before).sum()), end + int(np.cumprod(after).sum())
+            syllables.append((first, int(begin), int(end), last))
+    return Voice(pitch, np.log(power + 1e-14).astype(np.float32), breath.astype(np.float32), syllables)
+
+
+def melody(rng: np.random.Generator) -> tuple[list[Note], tuple[int, ...]]:
+    """Phrases of notes with rests between them, and the scale whose degrees they are."""
+    scale = SCALES[rng.integers(len(SCALES))]
+    beat, notes, degree, left = 60.0 / rng.uniform(65, 150), [], 0, SECONDS * 1000 / FRAME_MS
+    while left > 0:
+        for _ in range(rng.integers(3, 11)):
+            step = int(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3, 4]))
+            degree = int(np.clip(degree + step, -5, 6))
+            seconds = beat * float(rng.choice([0.25, 0.5, 0.5, 0.5, 1.0, 1.0, 2.0]))
+            notes.append(Note(max(int(seconds * 1000 / FRAME_MS), 20), degree))
+        notes.append(Note(int(beat * rng.choice([0.5, 1.0, 2.0]) * 1000 / FRAME_MS), None))
+        left = SECONDS * 1000 / FRAME_MS - sum(note.frames for note in notes)
+    return notes, scale
+
+
+def syllable_frames(
+    rng: np.random.Generator, notes: list[Note], syllables: list[tuple[int, int, int, int]]
+) -> Iterator[Array]:
+    """For each note the frames of the recording that sound in it, fractional; none in a rest.
+
+    A long vowel goes on through several notes, 1.5 s at most; a short one is held.
+    """
+    begin = end = last = 0
+    for note in notes:
+        if note.semitone is None:
+            begin = end
+            yield np.zeros(0)
+            continue
+        onset = np.zeros(0)
+        if end - begin < 12:
+            first, begin, whole, last = syllables[rng.integers(len(syllables))]
+            end = min(whole, begin + int(rng.integers(60, 300)))
+            last = last if end == whole else end
+            onset = np.arange(first, begin)[-note.frames // 3 :].astype(float)
+        frames = note.frames - len(onset)
+        wanted = frames * rng.uniform(0.5, 1.2)
+        if end - begin < 1.3 * wanted:
+            tail = np.arange(end, last)[: frames // 4].astype(float)
+            held = np.linspace(begin, end - 1, frames - len(tail))
+            begin = end
+        else:
+            held, tail = np.linspace(begin, begin + wanted, frames), np.zeros(0)
+            begin += int(wanted)
+        yield np.concatenate((onset, held, tail))
+
+
+def sing(
+    rng: np.random.Generator,
+    voice: Voice,
+    notes: list[Note],
+    sounding: list[Array],
+    scale: tuple[int, ...],
+    middle: float,
+    size: float,
+    above: int,
+) -> Array:
+    """One part of a melody: around `middle` Hz, formants times `size`, `above` so many degrees of the scale."""
+    target, frames, gain = [], [], []
+    vibrato = np.zeros(0)
+    depth, speed = rng.uniform(0.0, 0.5), rng.uniform(4.6, 6.6)
+    for note, at in zip(notes, sounding, strict=True):
+        length = note.frames
+        octave, degree = divmod((note.semitone or 0) + above, len(scale))
+        target.append(np.full(length, 12.0 * octave + scale[degree] if note.semitone is not None else np.nan))
+        frames.append(at if len(at) else np.full(length, -1.0))
+        gain.append(np.full(length, rng.uniform(-3.0, 3.0)))
+        seconds = np.arange(length) * FRAME_MS / 1000
+        swing = np.sin(2 * np.pi * speed * seconds + rng.uniform(0, 6.28)) * np.clip((seconds - 0.2) / 0.3, 0, 1)
+        vibrato = np.concatenate((vibrato, depth * swing))
+    at, semitone, level = np.concatenate(frames), np.concatenate(target), np.concatenate(gain)
+    known = np.flatnonzero(~np.isnan(semitone))
+    semitone = np.interp(np.arange(len(at)), known, semitone[known])
+    glide = np.exp(-FRAME_MS / rng.uniform(15.0, 60.0))
+    drift = np.convolve(rng.standard_normal(len(at)), np.hanning(81) / 6.0, "same") * rng.uniform(0.02, 0.15)
+    semitone = smoothed(semitone, glide) + vibrato + drift
+    low = np.clip(at.astype(int), 0, len(voice.pitch) - 2)
+    part = (at - low)[:, None].astype(np.float32)
+    bins = voice.envelope.shape[1]
+    source = np.minimum(np.arange(bins) / size, bins - 1.0)
+    down = np.minimum(source.astype(int), bins - 2)
+    across = (source - down).astype(np.float32)
+
+    def read(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        line = rows[low] + np.clip(part, 0, 1) * (rows[low + 1] - rows[low])
+        moved: npt.NDArray[np.float32] = line[:, down] + across * (line[:, down + 1] - line[:, down])
+        return moved
+
+    silent = at < 0
+    pitch = np.where((voice.pitch[low] > 0) & ~silent, middle * 2 ** (semitone / 12), 0.0)
+    level = smoothed(np.where(silent, -80.0, level), np.exp(-FRAME_MS / 15.0))
+    power = np.exp(read(voice.envelope).astype(np.float64)) * 10 ** (level / 10)[:, None]
+    breath = np.clip(read(voice.breath).astype(np.float64), 1e-3, 1.0)
+    wave: Array = pyworld.synthesize(pitch, np.ascontiguousarray(power), np.ascontiguousarray(breath), RATE, FRAME_MS)
+    return wave
+
+
+def smoothed(values: Array, pole: float) -> Array:
+    """A one-pole low pass, which starts at the first value."""
+    done: Array = signal.lfilter([1 - pole], [1, -pole], values, zi=[pole * values[0]])[0]
+    return done
+
+
+def song(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
+    """Write one a cappella of a minute."""
+    rng = np.random.default_rng(seed)
+    while len((singer := voice(sources[rng.integers(len(sources))])).syllables) < 8:
+        pass
+    own = float(np.median(singer.pitch[singer.pitch > 0]))
+    low = rng.random() < 0.5
+    middle = rng.uniform(95.0, 200.0) if low else rng.uniform(190.0, 400.0)
+    size = {(True, True): (0.92, 1.06), (True, False): (0.76, 0.92), (False, True): (1.04, 1.2)}.get(
+        (low, own < 190), (0.92, 1.1)
+    )
+    alpha = rng.uniform(*size)
+    notes, scale = melody(rng)
+    sounding = list(syllable_frames(rng, notes, singer.syllables))
+    lead = sing(rng, singer, notes, sounding, scale, middle, alpha, 0)
+    mixed = np.stack((lead, lead))
+    kind = rng.random()
+    others = [] if kind < 0.5 else [0] * int(rng.integers(1, 3)) if kind < 0.7 else harmonies(rng, scale)
+    for above in others:
+        other = sing(rng, singer, notes, sounding, scale, middle, alpha * rng.uniform(0.96, 1.04), above)
+        delay, pan, gain = int(rng.uniform(0, 0.03) * RATE), rng.uniform(-1, 1), 10 ** (rng.uniform(-10, -1) / 20)
+        other = gain * np.pad(other, (delay, 0))[: len(lead)]
+        mixed += np.stack((other * min(1 - pan, 1), other * min(1 + pan, 1)))
+    soundfile.write(path, (0.7 * mixed / max(np.abs(mixed).max(), 1e-6)).T, RATE, subtype="PCM_16")
+
+
+def harmonies(rng: np.random.Generator, scale: tuple[int, ...]) -> list[int]:
+    """Degrees of one to three other parts: thirds, fifths and octaves, roughly."""
+    degrees = [2, -2, 4, -3, len(scale), -len(scale)]
+    return [int(degree) for degree in rng.choice(degrees, int(rng.integers(1, 4)), replace=False)]
+
+
+def main() -> None:
+    """Sing."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--minutes", type=int, default=90)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--processes", type=int, default=2)
+    args = parser.parse_args()
+    folder = args.work / "train" / "vocal"
+    sources = sorted(path for path in folder.iterdir() if path.name.startswith(DRY))
+    with ProcessPoolExecutor(args.processes) as pool:
+        jobs = [
+            pool.submit(song, folder / f"sung_{n:03}.flac", sources, (args.seed, n))
+            for n in range(args.minutes * 60 // SECONDS)
+        ]
+        for job in jobs:
+            job.result()
+
+
+if __name__ == "__main__":
+    main()
