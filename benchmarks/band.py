@@ -2,7 +2,7 @@
 
     python -m benchmarks.band WORK [--songs 100] [--seed 0]
 
-WORK is what `benchmarks/starter_data.py` wrote; `WORK/train/instrumental` gets `band_NNN.flac`. Every song has a
+WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/instrumental` gets `band_NNN.flac`. Every song has a
 tempo, a key, four chords and instruments of its own. Strings are sums of decaying harmonics, drums decaying tones
 and noise: crude to the ear, but what drums and bass do to a spectrogram, and how distortion thickens it, is there.
 """
@@ -189,7 +189,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    folder = args.work / "train" / "instrumental"
+    folder = args.work / "synthetic" / "instrumental"
+    folder.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(args.processes) as pool:
         jobs = [pool.submit(song, folder / f"band_{n:03}.flac", (args.seed, n)) for n in range(args.songs)]
         for job in jobs:

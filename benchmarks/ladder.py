@@ -17,6 +17,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
@@ -28,6 +29,7 @@ import torch
 from ftcore.checkpoint import Checkpoint
 from ftcore.config import overlay
 from ftcore.data.library import Library
+from ftcore.data.mixing import PartMix
 from ftcore.data.prepare import prepare
 from ftcore.evaluation import Pair, find_pairs, load_pair
 from ftcore.training import validate
@@ -36,6 +38,8 @@ from ftcore.training.fit import Data, fit
 from ftcore.training.settings import resolve
 from ftcore.training.state import RunState
 
+KINDS = ("instrumental", "vocal")
+SPLITS = ("validation", "seen", "real")
 WARMUP = 30
 """Steps of linear warm-up, in every row but the shortest."""
 
@@ -49,6 +53,8 @@ def network(fold: int, widths: list[int], maps: list[int], **others: Any) -> dic
 
 
 Settings = dict[str, Any]
+WHOLE = {"p_master": 0.0, "p_limit": 0.0, "p_codec": 0.0}
+FEWER = {"p_formants": 0.0, "p_double": 0.0, "p_compress": 0.0, "p_drive": 0.0, "p_echo": 0.0}
 ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "base": {},
     "base, seed 1": {"seed": 1},
@@ -57,12 +63,15 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "n_fft 4096": {"signal": {"n_fft": 4096}, "network": {"features": 2048, "fold": 16}},
     "hop 512": {"signal": {"hop": 512}, "phases": [{"until": 4500, "frames": 256, "batch": 4}]},
     "mapping": {"network": {"output": "mapping"}},
+    "mask and mapping": {"network": {"output": "mask_and_mapping"}},
     "magnitude mask": {"network": {"output": "magnitude_mask"}},
     "no compression": {"network": {"compression": 1.0}},
     # loss
     "L1": {"loss": {"l1": 1.0, "rmse": 0.0, "compressed": 0.0}},
     "L1 + wave L1": {"loss": {"l1": 1.0, "wave_l1": 1.0, "rmse": 0.0, "compressed": 0.0}},
     "RMSE": {"loss": {"compressed": 0.0}},
+    "SNR": {"loss": {"rmse": 0.0, "compressed": 0.0, "snr": 1.0}},
+    "SNR + compressed": {"loss": {"rmse": 0.0, "snr": 0.3}},
     # width and depth
     "half as wide": network(8, [16, 16, 24, 32, 32], [0, 4, 0, 4]),
     "wider": network(8, [32, 48, 64, 64, 64], [0, 4, 0, 4]),
@@ -74,14 +83,26 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "maps on all levels": network(8, [24, 32, 40, 48, 64], [2, 2, 2, 2]),
     "three latent blocks": {"network": {"latent_layers": 3}},
     # schedule
-    "learning rate 2e-3": {"learning_rate": 2e-3},
+    "learning rate 1e-3": {"learning_rate": 1e-3},
+    "learning rate 4e-3": {"learning_rate": 4e-3},
+    "Muon 2e-3": {"optimizer": "muon", "learning_rate": 2e-3},
+    "Muon 6e-3": {"optimizer": "muon", "learning_rate": 6e-3},
+    # data
+    "levels only": {"mix": {"instrumental": asdict(PartMix()), "vocal": asdict(PartMix()), **WHOLE}},
+    "speed, equaliser, reverberation only": {"mix": {"instrumental": FEWER, "vocal": FEWER, **WHOLE}},
+    "no synthetic singers": {"synthetic": ["instrumental"]},
+    "no synthetic bands": {"synthetic": ["vocal"]},
+    "nothing synthetic": {"synthetic": []},
     "batch 2": {"phases": [{"until": 4500, "frames": 128, "batch": 2}]},
     "6 s items": {"phases": [{"until": 4500, "frames": 256, "batch": 2}]},
     # stages
     "pretrained, 30 % of the time": [("pretrain", 0.3, {}), ("supervised", 0.7, {})],
     "FGAN, last 30 % of the time": [("supervised", 0.7, {}), ("fgan", 0.3, {})],
 }
-"""Settings over the preset `starter`; or stages in their order, each with its share of the time."""
+"""Settings over the preset `starter`; or stages in their order, each with its share of the time.
+
+Training hears what was recorded and both kinds that were made, unless `synthetic` names fewer.
+"""
 
 
 def main() -> None:
@@ -99,8 +120,8 @@ def main() -> None:
         print(json.dumps(trained_and_scored(args.rows[0], args.work, args.real, args.seconds)))
         return
     for rate in sorted({config_of(name).signal.sample_rate for name in args.rows}):
-        for kind in ("instrumental", "vocal"):
-            library(args.work, kind, rate)
+        for kind in KINDS:
+            library(args.work, kind, rate, True)
     report: dict[str, Any] = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
 
     def row(name: str) -> None:
@@ -115,6 +136,10 @@ def main() -> None:
 
     with ThreadPoolExecutor(args.at_once) as pool:
         list(pool.map(row, args.rows))
+    for name in [name for name in ROWS if name in report]:
+        scores = report[name]
+        steps, gains = (" + ".join(map(str, scores["steps"])), [f"{scores[split]:.2f}" for split in SPLITS])
+        print(f"| {name} | {scores['million_parameters']:.2f} | {steps} | {' | '.join(gains)} |")
 
 
 def stages_of(name: str) -> list[tuple[StageName, float, Settings]]:
@@ -127,31 +152,34 @@ def config_of(name: str, stage: int = -1, start: Checkpoint | None = None) -> Tr
     """The config of one of a row's stages."""
     kind, _, settings = stages_of(name)[stage]
     base = overlay(resolve(kind, "starter", start), {"precision": "bfloat16"})
-    return overlay(base, settings)
+    return overlay(base, {name: value for name, value in settings.items() if name != "synthetic"})
 
 
-def library(work: Path, kind: str, rate: int) -> Library:
-    """The training library of a kind."""
-    return prepare([work / "train" / kind], work / "cache" / f"{kind}-{rate}", rate)
+def library(work: Path, kind: str, rate: int, synthetic: bool) -> Library:
+    """The training library of a kind, decoded when it is first asked for."""
+    folders = [work / "train" / kind] + [work / "synthetic" / kind] * synthetic
+    parts = [prepare([folder], work / "cache" / f"{folder.parent.name}-{kind}-{rate}", rate) for folder in folders]
+    return Library([track for part in parts for track in part.tracks])
 
 
 def trained_and_scored(name: str, work: Path, real: Path, seconds: float) -> dict[str, Any]:
     """Train one row on one thread, and score it."""
     torch.set_num_threads(1)
     state, start, steps = None, None, []
-    for number, (kind, share, _) in enumerate(stages_of(name)):
+    for number, (stage, share, settings) in enumerate(stages_of(name)):
         config = config_of(name, number, start)
         rate = config.signal.sample_rate
-        libraries = {kind: library(work, kind, rate) for kind in ("instrumental", "vocal")}
+        synthetic = settings.get("synthetic", KINDS)
+        libraries = {kind: library(work, kind, rate, kind in synthetic) for kind in KINDS}
         data = Data(libraries={**libraries, "pretrain": libraries["instrumental"]}, workers=0)
         state = trained(config, data, seconds * share, start)
         steps.append(state.step)
         start = Checkpoint(network=state.average, signal=config.signal)
-        if kind == "pretrain":
+        if stage == "pretrain":
             state.average.reset_output()
     assert state is not None
     row = {"steps": steps, "million_parameters": sum(p.numel() for p in state.average.parameters()) / 1e6}
-    for split, folder in (("validation", work / "validation"), ("seen", work / "seen"), ("real", real)):
+    for split, folder in zip(SPLITS, (work / "validation", work / "seen", real), strict=True):
         pairs = [at_rate(load_pair(track), rate) for track in find_pairs(folder)]
         row[split] = round(validate.score(state.average, pairs, config.signal)["vocals_usdr_gain"], 2)
     return row

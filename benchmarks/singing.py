@@ -3,7 +3,7 @@
     pip install pyworld-prebuilt
     python -m benchmarks.singing WORK [--minutes 90] [--seed 0]
 
-WORK is what `benchmarks/starter_data.py` wrote; `WORK/train/vocal` gets `sung_NNN.flac`. Dry recordings of single
+WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/vocal` gets `sung_NNN.flac`. Dry recordings of single
 voices are analysed into pitch, spectral envelope and aperiodicity, and synthesised again along a melody (the WORLD
 vocoder, Morise et al. 2016): syllables keep their consonants, vowels are held as long as the note, formants move
 with the size of the singer, not with the pitch. Most voices at hand are women's or speak; half of these singers are
@@ -222,8 +222,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    folder = args.work / "train" / "vocal"
-    sources = sorted(path for path in folder.iterdir() if path.name.startswith(DRY))
+    recorded, folder = (args.work / origin / "vocal" for origin in ("train", "synthetic"))
+    folder.mkdir(parents=True, exist_ok=True)
+    sources = sorted(path for path in recorded.iterdir() if path.name.startswith(DRY))
     with ProcessPoolExecutor(args.processes) as pool:
         jobs = [
             pool.submit(song, folder / f"sung_{n:03}.flac", sources, (args.seed, n))

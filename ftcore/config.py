@@ -12,7 +12,7 @@ from typing import Any, Literal, Self, TypeVar, get_args, get_origin, get_type_h
 from ftcore.errors import FtError
 
 T = TypeVar("T")
-Output = Literal["mapping", "magnitude_mask", "complex_mask"]
+Output = Literal["mapping", "magnitude_mask", "complex_mask", "mask_and_mapping"]
 Normalisation = Literal["song_peak", "window_rms"]
 
 MOST_LEVELS = 16
@@ -141,6 +141,11 @@ class NetworkConfig(SpectralConfig):
             _check_heads(self.level_channels(levels - 1), self.heads[-1], "the latent level")
 
     @property
+    def output_channels(self) -> int:
+        """Channels of the raw output, bins unfolded."""
+        return self.spectral_channels * (2 if self.output == "mask_and_mapping" else 1)
+
+    @property
     def levels(self) -> int:
         """Number of U-Net levels, the latent one included."""
         return len(self.multipliers)
@@ -182,6 +187,7 @@ class EarlyConfig(SpectralConfig):
         _check(2 <= self.levels <= MOST_LEVELS, f"multipliers needs 1 to {MOST_LEVELS - 1} levels")
         _check(len(self.attention_maps) == self.levels, "attention_maps needs one entry per level")
         _check(min(self.attention_maps) > 0, "attention_maps must be positive")
+        _check(self.output != "mask_and_mapping", "V1 and V2b have one output")
         scales = max(self.embedding_scales - 1, 0)
         _check(self.features >> scales > 0, "embedding_scales are more than the features can be halved")
         _check(self.features % 2 ** max(self.levels - 2, 0) == 0, "features must halve down to the last level")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import snapshots
-from ftcore.config import NetworkConfig
+from ftcore.config import NetworkConfig, Output
 from ftcore.errors import FtError
 from ftcore.nn.functional import complex_product, compress, fold_bins, unfold_bins, window_rms
 from ftcore.nn.network import Discriminator, Generator, set_checkpointing
@@ -77,14 +77,25 @@ def test_every_parameter_takes_part() -> None:
     assert idle == []
 
 
-def test_a_complex_mask_starts_as_the_mixture_itself() -> None:
+@pytest.mark.parametrize("output", ["complex_mask", "mask_and_mapping"])
+def test_a_complex_mask_starts_as_the_mixture_itself(output: Output) -> None:
     x = torch.randn(1, 4, 32, 5)
-    assert torch.allclose(Generator(TINY).eval().estimate(x), x, atol=1e-6)
+    network = Generator(dataclasses.replace(TINY, output=output)).eval()
+    assert torch.allclose(network.estimate(x), x, atol=1e-6)
 
 
-def test_rms_normalised_networks_are_scale_equivariant() -> None:
+def test_a_mask_and_a_mapping_add_up() -> None:
+    x = torch.randn(1, 4, 32, 5)
+    network = Generator(dataclasses.replace(TINY, output="mask_and_mapping")).eval()
+    y = torch.cat((torch.zeros_like(x), torch.ones_like(x)), dim=1)
+    assert torch.allclose(network.estimate(x, lambda x: y), window_rms(x) * torch.ones_like(x))
+    assert torch.allclose(network.estimate(x, lambda x: torch.cat((0.0 * x, 0.0 * x), dim=1)), torch.zeros_like(x))
+
+
+@pytest.mark.parametrize("output", ["mapping", "complex_mask", "mask_and_mapping"])
+def test_rms_normalised_networks_are_scale_equivariant(output: Output) -> None:
     torch.manual_seed(0)
-    network = Generator(TINY).eval()
+    network = Generator(dataclasses.replace(TINY, output=output)).eval()
     torch.nn.init.normal_(network.out.weight)
     x = torch.randn(1, 4, 32, 5)
     with torch.no_grad():

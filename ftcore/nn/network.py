@@ -205,7 +205,7 @@ class Generator(SpectralNetwork):
             below = widths[level]
             prev = (maps, heads) if maps else prev
         self.decoder = nn.ModuleList(levels)  # the deepest level first
-        self.out = Conv(below, config.spectral_channels * config.fold, 1)
+        self.out = Conv(below, config.output_channels * config.fold, 1)
         self._begin_as_identity()
 
     def reset_output(self) -> None:
@@ -214,15 +214,15 @@ class Generator(SpectralNetwork):
         self._begin_as_identity()
 
     def _begin_as_identity(self) -> None:
-        """A complex mask starts as 1: the mixture itself."""
-        if self.config.output == "complex_mask":
+        """A complex mask starts as 1, and what is added to its product as 0: the mixture itself."""
+        if self.config.output in ("complex_mask", "mask_and_mapping"):
             nn.init.zeros_(self.out.weight)
             identity = torch.zeros(self.out.out_channels)
             identity[: self.config.audio_channels * self.config.fold] = 1.0
             self.out.bias = nn.Parameter(identity)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Raw output, before any activation: [B, C, F, T] -> [B, C, F, T].
+        """Raw output, before any activation: [B, C, F, T] -> [B, C, F, T], or twice the channels for two outputs.
 
         With `normalisation="song_peak"` x is already divided by the song's largest magnitude.
         """
@@ -236,7 +236,7 @@ class Generator(SpectralNetwork):
         """Pretraining's reading of the output: the whole spectrogram of x [B, C, F, T], some frames of which
         are hidden. No mask can bring those back, so mask models answer with the spectrogram itself.
         """
-        if self.config.output == "mapping":
+        if self.config.output in ("mapping", "mask_and_mapping"):
             return self.estimate(x, forward)
         y = (forward or self)(x).to(x.dtype)
         y = y.sigmoid() if self.config.output == "magnitude_mask" else y

@@ -24,7 +24,8 @@ class SpectralNetwork(nn.Module):
 
         forward: what computes the raw output in place of this module, where it is wrapped (compiled,
         distributed). `mapping`: the spectrogram itself, 2*sigmoid(y) - 1; `complex_mask`: the complex product y*x;
-        `magnitude_mask`: the mask sigmoid(y), to be multiplied with the mixture's spectrogram.
+        `mask_and_mapping`: the product of y's first half with x, plus its second half; `magnitude_mask`: the mask
+        sigmoid(y), to be multiplied with the mixture's spectrogram.
         """
         y = (forward or self)(x).to(x.dtype)
         match self.config.output:
@@ -33,6 +34,10 @@ class SpectralNetwork(nn.Module):
                 return y * window_rms(x) if self.config.normalisation == "window_rms" else y
             case "complex_mask":
                 return complex_product(y, x)
+            case "mask_and_mapping":
+                mask, added = y.chunk(2, dim=1)
+                scale = window_rms(x) if self.config.normalisation == "window_rms" else 1.0
+                return complex_product(mask, x) + added * scale
             case "magnitude_mask":
                 return y.sigmoid()
 

@@ -72,7 +72,7 @@ STARTER = TrainConfig(
     steps=4500,
     phases=(Phase(until=4500, frames=128, batch=4),),
     p_halves=0.0,
-    learning_rate=1e-3,
+    learning_rate=2e-3,
     warmup=50,
     decay_steps=0,
     decay_power=1.0,
