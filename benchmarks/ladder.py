@@ -70,8 +70,6 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "L1": {"loss": {"l1": 1.0, "rmse": 0.0, "compressed": 0.0}},
     "L1 + wave L1": {"loss": {"l1": 1.0, "wave_l1": 1.0, "rmse": 0.0, "compressed": 0.0}},
     "RMSE": {"loss": {"compressed": 0.0}},
-    "SNR": {"loss": {"rmse": 0.0, "compressed": 0.0, "snr": 1.0}},
-    "SNR + compressed": {"loss": {"rmse": 0.0, "snr": 0.3}},
     # width and depth
     "half as wide": network(8, [16, 16, 24, 32, 32], [0, 4, 0, 4]),
     "wider": network(8, [32, 48, 64, 64, 64], [0, 4, 0, 4]),
@@ -85,8 +83,6 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     # schedule
     "learning rate 1e-3": {"learning_rate": 1e-3},
     "learning rate 4e-3": {"learning_rate": 4e-3},
-    "Muon 2e-3": {"optimizer": "muon", "learning_rate": 2e-3},
-    "Muon 6e-3": {"optimizer": "muon", "learning_rate": 6e-3},
     # data
     "levels only": {"mix": {"instrumental": asdict(PartMix()), "vocal": asdict(PartMix()), **WHOLE}},
     "speed, equaliser, reverberation only": {"mix": {"instrumental": FEWER, "vocal": FEWER, **WHOLE}},

@@ -18,7 +18,6 @@ from ftcore.errors import FtError
 StageName = Literal["pretrain", "supervised", "fgan"]
 Precision = Literal["auto", "float32", "bfloat16"]
 Scale = Literal["peak", "rms"]
-Optimizer = Literal["adamw", "muon"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +34,6 @@ class LossConfig:
     """L1 on the wave, at the mixture's scale."""
     rmse: float = 0.0
     """Root mean square error of the complex spectrogram."""
-    snr: float = 0.0
-    """Logarithm of that error: every item's SNR counts alike, however loud its vocals are (40 dB are enough)."""
     compressed: float = 0.0
     """Root mean square error of the vocals' complex spectrogram, magnitudes to the power 0.5."""
 
@@ -112,10 +109,8 @@ class TrainConfig:
     """Crop sizes and batches by step."""
     p_halves: float = 0.5
     """A batch is cut in half along time (twice the items, half the frames), and with this chance once more."""
-    optimizer: Optimizer = "adamw"
-    """`adamw`; `muon` makes the steps of matrices orthogonal (`ftcore/training/muon.py`)."""
     learning_rate: float = 1e-4
-    """Its peak."""
+    """Peak of AdamW's learning rate."""
     warmup: int = 8000
     """Steps of linear warm-up."""
     decay_steps: int = 1000000
@@ -125,9 +120,9 @@ class TrainConfig:
     least_learning_rate: float = 1e-12
     """Where the decay ends."""
     betas: tuple[float, float] = (0.5, 0.999)
-    """Moments of AdamW, and of what Muon leaves to it."""
+    """AdamW's moments."""
     weight_decay: float = 0.01
-    """Decoupled weight decay."""
+    """AdamW's decoupled weight decay."""
     clip: float = 0.5
     """Largest gradient norm."""
     ema: float = 0.999
@@ -150,8 +145,7 @@ class TrainConfig:
     """Newest numbered checkpoints that are kept, one being made at each validation."""
 
     def __post_init__(self) -> None:
-        kinds = (("stage", StageName), ("precision", Precision), ("scale", Scale), ("optimizer", Optimizer))
-        for name, kind in kinds:
+        for name, kind in (("stage", StageName), ("precision", Precision), ("scale", Scale)):
             value = getattr(self, name)
             _check(value in get_args(kind), f"{name} is {' or '.join(get_args(kind))}, not {value!r}")
         _check(0 < self.warmup < self.last_decay_step, f"{self.steps} steps leave no room for {self.warmup} of warm-up")

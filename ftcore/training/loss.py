@@ -22,8 +22,6 @@ def distance(estimate: Tensor, target: Tensor, mixture: Tensor, weights: LossCon
         loss = loss + weights.wave_l1 * wave.abs().mean()
     if weights.rmse:
         loss = loss + weights.rmse * _rmse(error)
-    if weights.snr:
-        loss = loss + weights.snr * (0.5 * (_power(error) + 1e-4).log()).mean()
     if weights.compressed:
         vocals, true = compress(mixture - estimate, 0.5, True), compress(mixture - target, 0.5, True)
         loss = loss + weights.compressed * _rmse(vocals - true)
@@ -32,11 +30,6 @@ def distance(estimate: Tensor, target: Tensor, mixture: Tensor, weights: LossCon
 
 def _rmse(error: Tensor) -> Tensor:
     """Root mean square of complex errors [B, 2C, F, T] per item, mean over items."""
-    mean: Tensor = (_power(error) + 1e-6).sqrt().mean()
+    power = 2.0 * error.square().mean(dim=(1, 2, 3))
+    mean: Tensor = (power + 1e-6).sqrt().mean()
     return mean
-
-
-def _power(error: Tensor) -> Tensor:
-    """Mean square of complex errors [B, 2C, F, T] per item: [B]."""
-    power: Tensor = 2.0 * error.square().mean(dim=(1, 2, 3))
-    return power

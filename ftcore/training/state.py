@@ -17,7 +17,6 @@ from ftcore.atomic import write_bytes
 from ftcore.errors import FtError
 from ftcore.nn.network import Discriminator, Generator
 from ftcore.training.config import TrainConfig
-from ftcore.training.muon import Muon
 from ftcore.training.stages import STAGES
 
 FORMAT = 2
@@ -37,7 +36,7 @@ class RunState:
     """`generator`, and `discriminator` where one takes part."""
     average: Generator
     """Mean of the generator's weights over the last steps (EMA): what is validated, saved and exported."""
-    optimizers: dict[str, torch.optim.Optimizer]
+    optimizers: dict[str, torch.optim.AdamW]
     """One per network."""
     step: int = 0
     """Steps done."""
@@ -121,11 +120,8 @@ def _restored(description: dict[str, Any], tensors: dict[str, Tensor], device: t
     return state
 
 
-def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
-    settings = {"lr": config.learning_rate, "betas": config.betas, "weight_decay": config.weight_decay}
-    if config.optimizer == "muon":
-        return Muon(network.named_parameters(), **settings)
-    return torch.optim.AdamW(network.parameters(), **settings)
+def _optimizer(network: nn.Module, config: TrainConfig) -> torch.optim.AdamW:
+    return torch.optim.AdamW(network.parameters(), config.learning_rate, config.betas, weight_decay=config.weight_decay)
 
 
 def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
