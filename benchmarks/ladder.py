@@ -38,7 +38,10 @@ from ftcore.training.fit import Data, fit
 from ftcore.training.settings import resolve
 from ftcore.training.state import RunState
 
-KINDS = ("instrumental", "vocal")
+FOLDERS = {
+    "instrumental": ("train/instrumental", "train/bands", "synthetic/instrumental"),
+    "vocal": ("train/vocal", "train/singers", "synthetic/vocal"),
+}
 SPLITS = ("validation", "seen", "real")
 WARMUP = 30
 """Steps of linear warm-up, in every row but the shortest."""
@@ -86,9 +89,13 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     # data
     "levels only": {"mix": {"instrumental": asdict(PartMix()), "vocal": asdict(PartMix()), **WHOLE}},
     "speed, equaliser, reverberation only": {"mix": {"instrumental": FEWER, "vocal": FEWER, **WHOLE}},
-    "no synthetic singers": {"synthetic": ["instrumental"]},
-    "no synthetic bands": {"synthetic": ["vocal"]},
-    "nothing synthetic": {"synthetic": []},
+    "no synthetic singers": {"often": {"synthetic/vocal": 0}},
+    "no synthetic bands": {"often": {"synthetic/instrumental": 0}},
+    "nothing synthetic": {"often": {"synthetic/vocal": 0, "synthetic/instrumental": 0}},
+    "singers not preferred": {"often": {"train/singers": 0}},
+    "singers thrice": {"often": {"train/singers": 2}},
+    "bands not preferred": {"often": {"train/bands": 0}},
+    "bands thrice": {"often": {"train/bands": 2}},
     "batch 2": {"phases": [{"until": 4500, "frames": 128, "batch": 2}]},
     "6 s items": {"phases": [{"until": 4500, "frames": 256, "batch": 2}]},
     # stages
@@ -97,7 +104,8 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
 }
 """Settings over the preset `starter`; or stages in their order, each with its share of the time.
 
-Training hears what was recorded and both kinds that were made, unless `synthetic` names fewer.
+Training hears what was recorded and both kinds that were made, and singers and bands twice; `often` has the number
+of times that each folder is read.
 """
 
 
@@ -116,8 +124,8 @@ def main() -> None:
         print(json.dumps(trained_and_scored(args.rows[0], args.work, args.real, args.seconds)))
         return
     for rate in sorted({config_of(name).signal.sample_rate for name in args.rows}):
-        for kind in KINDS:
-            library(args.work, kind, rate, True)
+        for kind in FOLDERS:
+            library(args.work, kind, rate)
     report: dict[str, Any] = json.loads(args.json.read_text()) if args.json and args.json.exists() else {}
 
     def row(name: str) -> None:
@@ -148,14 +156,16 @@ def config_of(name: str, stage: int = -1, start: Checkpoint | None = None) -> Tr
     """The config of one of a row's stages."""
     kind, _, settings = stages_of(name)[stage]
     base = overlay(resolve(kind, "starter", start), {"precision": "bfloat16"})
-    return overlay(base, {name: value for name, value in settings.items() if name != "synthetic"})
+    return overlay(base, {name: value for name, value in settings.items() if name != "often"})
 
 
-def library(work: Path, kind: str, rate: int, synthetic: bool) -> Library:
+def library(work: Path, kind: str, rate: int, often: dict[str, int] | None = None) -> Library:
     """The training library of a kind, decoded when it is first asked for."""
-    folders = [work / "train" / kind] + [work / "synthetic" / kind] * synthetic
-    parts = [prepare([folder], work / "cache" / f"{folder.parent.name}-{kind}-{rate}", rate) for folder in folders]
-    return Library([track for part in parts for track in part.tracks])
+    tracks = []
+    for folder in FOLDERS[kind]:
+        part = prepare([work / folder], work / "cache" / f"{folder.replace('/', '-')}-{rate}", rate)
+        tracks += part.tracks * (often or {}).get(folder, 1)
+    return Library(tracks)
 
 
 def trained_and_scored(name: str, work: Path, real: Path, seconds: float) -> dict[str, Any]:
@@ -165,8 +175,7 @@ def trained_and_scored(name: str, work: Path, real: Path, seconds: float) -> dic
     for number, (stage, share, settings) in enumerate(stages_of(name)):
         config = config_of(name, number, start)
         rate = config.signal.sample_rate
-        synthetic = settings.get("synthetic", KINDS)
-        libraries = {kind: library(work, kind, rate, kind in synthetic) for kind in KINDS}
+        libraries = {kind: library(work, kind, rate, settings.get("often")) for kind in FOLDERS}
         data = Data(libraries={**libraries, "pretrain": libraries["instrumental"]}, workers=0)
         state = trained(config, data, seconds * share, start)
         steps.append(state.step)

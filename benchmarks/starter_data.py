@@ -4,7 +4,8 @@
 
 DATA holds `manifest.csv` (columns file, source_repo) and the audio it names, below `instrumental/` and
 `vocal/`. WORK gets `train/instrumental` and `train/vocal` (links) from all sources but the held-out
-ones, and `validation/NNN` with mixture, instrumental and vocals of the held-out ones: 24 items of
+ones; of these once more `train/bands` and `train/singers`, which songs are made of, so that training can hear them
+more often than piano, ambient music and speech; and `validation/NNN` with mixture, instrumental and vocals of the held-out ones: 24 items of
 10 s, the voice 5 dB under the music (RMS), seed 0. `seen/NNN` are as many of the others: what a network
 does no better than there it could not learn, what it does better it learned by heart.
 """
@@ -30,6 +31,9 @@ HELD_OUT = {
     "gm3/cc0-beats",
     "librosa/data",
 }
+BANDS = ("eif_", "opensurge_", "retux_", "sonicpi_", "helena_")
+SINGERS = ("eif_", "producerspace_shv_", "producerspace_etv_")
+"""How the names of such files begin."""
 RATE, SECONDS, ITEMS, VOICE_DB = 44100, 10, 24, -5.0
 
 
@@ -57,10 +61,12 @@ def main(data: Path, work: Path) -> None:
         if source in HELD_OUT:
             held[kind].append(path)
             continue
-        link = work / "train" / name
-        link.parent.mkdir(parents=True, exist_ok=True)
-        link.unlink(missing_ok=True)
-        link.symlink_to(path.resolve())
+        chosen = {"instrumental": ("bands", BANDS), "vocal": ("singers", SINGERS)}[kind]
+        for folder in (kind, chosen[0]) if path.name.startswith(chosen[1]) else (kind,):
+            link = work / "train" / folder / path.name
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.unlink(missing_ok=True)
+            link.symlink_to(path.resolve())
     write_pairs(work / "validation", held)
     write_pairs(work / "seen", {kind: sorted((work / "train" / kind).iterdir()) for kind in held})
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from ftcore.data.library import Library
-from ftcore.data.mixing import MixConfig, draw_item
+from ftcore.data.mixing import Item, MixConfig, PartMix, draw_item
 from ftcore.data.voxaug import VoxAugConfig
 from ftcore.training.config import Phase, Scale, TrainConfig
 from ftcore.training.items import Batch, Draw, Draws, Keys, loaded, to_batch
@@ -136,3 +136,36 @@ def test_without_a_recipe_crops_stay_as_they_are(libraries: dict[str, Library]) 
             for i in np.flatnonzero(track[0] == wave[0, 0])
         ]
         assert any(found)
+
+
+def test_what_a_codec_changes_counts_as_instrumental(libraries: dict[str, Library]) -> None:
+    def drawn(**config: float) -> Item:
+        rng, mix = np.random.default_rng(5), MixConfig(**config)  # type: ignore[arg-type]
+        return draw_item(rng, libraries["instrumental"], libraries["vocal"], mix, RATE, 4000)
+
+    before, after = drawn(), drawn(p_codec=1.0)
+    assert np.array_equal(before.vocal, after.vocal)
+    difference = after.instrumental - before.instrumental
+    assert 0.0 < np.mean(difference**2) < 0.3 * np.mean((before.instrumental + before.vocal) ** 2)
+
+
+def test_parts_of_unlike_length_are_not_finished_together(libraries: dict[str, Library]) -> None:
+    mix = MixConfig(p_master=1.0, p_limit=1.0, p_codec=1.0)
+    item = draw_item(np.random.default_rng(5), libraries["instrumental"], libraries["vocal"], mix, RATE, 4000, 3000)
+    plain = draw_item(
+        np.random.default_rng(5), libraries["instrumental"], libraries["vocal"], MixConfig(), RATE, 4000, 3000
+    )
+    assert np.array_equal(item.instrumental, plain.instrumental)
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(PartMix) if field.name.startswith("p_")])
+def test_each_chance_changes_its_part_alone(libraries: dict[str, Library], name: str) -> None:
+    def drawn(part: PartMix) -> Item:
+        mix = MixConfig(vocal=part)
+        return draw_item(np.random.default_rng(5), libraries["instrumental"], libraries["vocal"], mix, RATE, 4000)
+
+    base = PartMix(p_resample=1.0) if name == "p_formants" else PartMix()
+    before, after = drawn(base), drawn(dataclasses.replace(base, **{name: 1.0}))  # type: ignore[arg-type]
+    assert np.array_equal(before.instrumental, after.instrumental)
+    assert after.vocal.shape == (2, 4000)
+    assert not np.allclose(before.vocal, after.vocal)
