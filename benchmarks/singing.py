@@ -3,11 +3,12 @@
     pip install pyworld-prebuilt
     python -m benchmarks.singing WORK [--minutes 90] [--seed 0]
 
-WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/vocal` gets `sung_NNN.flac`. Dry recordings of single
-voices are analysed into pitch, spectral envelope and aperiodicity, and synthesised again along a melody (the WORLD
-vocoder, Morise et al. 2016): syllables keep their consonants, vowels are held as long as the note, formants move
-with the size of the singer, not with the pitch. Most voices at hand are women's or speak; half of these singers are
-men, and all sing. The licences of the recordings go on to what is made of them.
+WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/vocal` gets `sung_NNN.flac` and `invented_NNN.flac`,
+each so many minutes. For the first, dry recordings of single voices are analysed into pitch, spectral envelope and
+aperiodicity, and synthesised again along a melody (the WORLD vocoder, Morise et al. 2016): syllables keep their
+consonants, vowels are held as long as the note, formants move with the size of the singer, not with the pitch. Most
+voices at hand are women's or speak; half of these singers are men, and all sing. For the second, voices of nobody
+sing, made of random formants. The licences of the recordings go on to what is made of them.
 """
 
 from __future__ import annotations
@@ -32,6 +33,12 @@ DRY += ("producerspace_scifi", "producerspace_sq", "producerspace_shv")
 RATE, FRAME_MS, SECONDS = 44100, 5.0, 60
 SCALES = ((0, 2, 4, 5, 7, 9, 11), (0, 2, 3, 5, 7, 8, 10), (0, 2, 4, 7, 9), (0, 3, 5, 7, 10))
 """Major, minor, and both pentatonics, in semitones."""
+
+VOWELS = (
+    (730, 1090, 2440), (570, 840, 2410), (440, 1020, 2240), (300, 870, 2240), (640, 1190, 2390),
+    (490, 1350, 1690), (660, 1720, 2410), (530, 1840, 2480), (390, 1990, 2550), (270, 2290, 3010),
+)  # fmt: skip
+"""The first three formants of English vowels, in Hz (men's means of Peterson & Barney 1952)."""
 
 Array = npt.NDArray[np.float64]
 
@@ -78,6 +85,54 @@ def voice(path: Path) -> Voice:
             first, last = begin - int(np.cumprod(before).sum()), end + int(np.cumprod(after).sum())
             syllables.append((first, int(begin), int(end), last))
     return Voice(pitch, np.log(power + 1e-14).astype(np.float32), breath.astype(np.float32), syllables)
+
+
+def invented(rng: np.random.Generator) -> Voice:
+    """The voice of nobody: 40 syllables of a throat, a mouth and a breath that are drawn.
+
+    A vowel is a row of resonances (formants), a voiced consonant a dull one, an unvoiced one a band of noise.
+    """
+    bins = np.arange(1025) * RATE / 2048
+    throat, tilt, narrow = rng.uniform(0.85, 1.2), rng.uniform(0.6, 2.0), rng.uniform(0.7, 1.6)
+    breathy, above = rng.uniform(0.0, 0.15), rng.uniform(2000, 9000)
+
+    def spectrum(formants: Array) -> Array:
+        high = np.arange(3500, 11000, 1050) * throat * rng.uniform(0.95, 1.05)
+        log = -tilt * np.log(1 + (bins / 300) ** 2)
+        for place in (*formants * throat, *high):
+            width = narrow * (50 + 0.04 * place)
+            log -= np.log((1 - (bins / place) ** 2) ** 2 + (bins * width / place**2) ** 2)
+        return log - np.log(np.exp(log).mean())
+
+    vowels = [spectrum(np.array(f) * rng.uniform(0.93, 1.07, 3)) for f in VOWELS]
+    air = np.clip(breathy + ((bins / above) ** 2) * rng.uniform(0.1, 0.6), 0.0, 0.95)
+    pitch, envelope, breath, syllables = [], [], [], []
+    frame = 0
+    for _ in range(40):
+        first, kind = frame, rng.random()
+        if kind < 0.35:  # hiss or burst
+            centre, width, length = rng.uniform(1500, 9000), rng.uniform(500, 4000), int(rng.integers(6, 30))
+            noise = -(((bins - centre) / width) ** 2) / 2 + rng.uniform(-3.0, 1.0)
+            rows = noise + np.log(np.hanning(length + 2)[1:-1, None] + 1e-3)
+            pitch.append(np.zeros(length)), envelope.append(rows), breath.append(np.ones_like(rows))
+            frame += length
+        begin, length = frame, int(rng.integers(40, 300))
+        one, other = (vowels[int(rng.integers(len(vowels)))] for _ in range(2))
+        dull = spectrum(np.array([rng.uniform(220, 350), rng.uniform(900, 1500), rng.uniform(2000, 2700)])) - 2.5
+        way = np.clip((np.arange(length) - rng.uniform(0, length)) / rng.uniform(10, 60), 0, 1)[:, None]
+        rows = one + way * (other - one) if rng.random() < 0.5 else np.repeat(one[None], length, axis=0)
+        for part in (slice(None), slice(None, None, -1)):
+            if rng.random() < 0.5:  # a nasal or a liquid before or after
+                share = np.clip(1.5 - np.arange(length) / rng.uniform(6, 20), 0, 1)[:, None]
+                rows[part] = rows[part] + share * (dull - rows[part])
+        edge = np.minimum(np.arange(length) + 1, np.arange(length)[::-1] + 1) / rng.uniform(2, 12)
+        envelope.append(rows + 2 * np.log(np.minimum(edge, 1.0))[:, None])
+        pitch.append(np.full(length, 150.0)), breath.append(np.repeat(air[None], length, axis=0))
+        frame += length
+        syllables.append((first, begin, frame, frame))
+    # synthesis takes the level of a power spectrum of samples between -1 and 1
+    power = np.concatenate(envelope) + np.log(1e-5)
+    return Voice(np.concatenate(pitch), power.astype(np.float32), np.concatenate(breath).astype(np.float32), syllables)
 
 
 def melody(rng: np.random.Generator) -> tuple[list[Note], tuple[int, ...]]:
@@ -185,7 +240,8 @@ def smoothed(values: Array, pole: float) -> Array:
 def song(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
     """Write one a cappella of a minute."""
     rng = np.random.default_rng(seed)
-    while len((singer := voice(sources[rng.integers(len(sources))])).syllables) < 8:
+    singer = invented(rng)
+    while sources and len((singer := voice(sources[rng.integers(len(sources))])).syllables) < 8:
         pass
     own = float(np.median(singer.pitch[singer.pitch > 0]))
     low = rng.random() < 0.5
@@ -227,8 +283,9 @@ def main() -> None:
     sources = sorted(path for path in recorded.iterdir() if path.name.startswith(DRY))
     with ProcessPoolExecutor(args.processes) as pool:
         jobs = [
-            pool.submit(song, folder / f"sung_{n:03}.flac", sources, (args.seed, n))
+            pool.submit(song, folder / f"{name}_{n:03}.flac", voices, (args.seed, n))
             for n in range(args.minutes * 60 // SECONDS)
+            for name, voices in (("sung", sources), ("invented", []))
         ]
         for job in jobs:
             job.result()

@@ -4,10 +4,11 @@
 
 DATA holds `manifest.csv` (columns file, source_repo) and the audio it names, below `instrumental/` and
 `vocal/`. WORK gets `train/instrumental` and `train/vocal` (links) from all sources but the held-out
-ones; of these once more `train/bands` and `train/singers`, which songs are made of, so that training can hear them
-more often than piano, ambient music and speech; and `validation/NNN` with mixture, instrumental and vocals of the held-out ones: 24 items of
-10 s, the voice 5 dB under the music (RMS), seed 0. `seen/NNN` are as many of the others: what a network
-does no better than there it could not learn, what it does better it learned by heart.
+ones; of these once more `train/bands` and `train/singers`, which songs are made of, so that training can
+hear them more often than piano, ambient music and speech. `validation/NNN` are mixture, instrumental and
+vocals of the held-out ones: 24 items of 10 s, the voice 5 dB under the music (RMS), seed 0. `seen/NNN` are
+as many of the others: what a network does no better than there it could not learn, what it does better it
+learned by heart.
 """
 
 from __future__ import annotations
