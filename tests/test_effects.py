@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from ftcore.data import effects
 from ftcore.data.library import Wave
+from ftcore.errors import FtError
 
 RATE = 16000
 SHORT = 700
@@ -40,7 +42,8 @@ def vowel() -> Wave:
 
 def loudest(wave: Wave) -> float:
     """Frequency in Hz."""
-    return int(np.argmax(np.abs(np.fft.rfft(wave[0])))) * RATE / wave.shape[1]
+    hertz = np.fft.rfftfreq(wave.shape[1], 1 / RATE)
+    return float(hertz[np.argmax(np.abs(np.fft.rfft(wave[0])))])
 
 
 EFFECTS: dict[str, Callable[[Wave], Wave]] = {
@@ -134,3 +137,9 @@ def test_a_codec_keeps_every_sample_in_place() -> None:
     error = [effects.rms(coded - np.roll(wave, shift, axis=1)) for shift in (-1, 0, 1)]
     assert 0.01 < error[1] / effects.rms(wave) < 0.3
     assert error[1] < min(error[0], error[2])
+
+
+def test_without_libsndfile_a_codec_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "soundfile", None)
+    with pytest.raises(FtError, match=r"mix\.p_codec=0"):
+        effects.encode(generator(), vowel(), RATE)

@@ -10,11 +10,11 @@ import io
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 import soxr
 from scipy import ndimage, signal
 
 from ftcore.data.library import Wave
+from ftcore.errors import FtError
 from ftcore.stft import istft, stft
 
 Range = tuple[float, float]
@@ -142,7 +142,14 @@ def limit(rng: np.random.Generator, parts: tuple[Wave, Wave], rate: int) -> tupl
 
 
 def encode(rng: np.random.Generator, wave: Wave, rate: int) -> Wave:
-    """To Vorbis and back, 60-130 kbit/s at 44.1 kHz: the lossy format that keeps every sample in its place."""
+    """To Vorbis and back, 60-130 kbit/s at 44.1 kHz: the lossy format that keeps every sample in its place.
+
+    Raises FtError on a machine without libsndfile, where prepared libraries train all the same.
+    """
+    try:
+        import soundfile
+    except (ImportError, OSError):
+        raise FtError("the codec in the mix needs soundfile; without it: --set mix.p_codec=0") from None
     file = io.BytesIO()
     loud = max(float(np.abs(wave).max()), 1.0)
     level = float(rng.uniform(0.65, 1.0))

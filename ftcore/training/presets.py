@@ -99,6 +99,7 @@ TINY = dataclasses.replace(
         decoder_dropout=(0.0, 0.0),
     ),
     signal=SignalConfig(sample_rate=8000, n_fft=128, hop=64, crop=96, pad=16),
+    mix=dataclasses.replace(STARTER.mix, p_codec=0.0),
     adversarial=AdversarialConfig(learning_rate=5e-3),
     steps=40,
     phases=(Phase(until=30, frames=64, batch=2), Phase(until=40, frames=96, batch=1, accumulate=2)),
