@@ -3,8 +3,8 @@
     python -m benchmarks.ladder WORK --real PAIRS [--rows NAME ...] [--seconds 360] [--json FILE]
 
 WORK is what `benchmarks/starter_data.py` wrote; PAIRS are real songs. Every row is trained in a process with one
-thread for so many seconds of processor time (never fewer than its neighbours for being slower: the steps that fit
-in are measured first), learning rate decaying to zero within them. Its gain, vocals uSDR over the mixture's own, is
+thread for as many steps as fit into so many seconds of processor time, which a few steps tell beforehand; the learning
+rate decays to zero within them. Its gain, vocals uSDR over the mixture's own, is
 measured on the validation split, on pairs of sources that it was trained on (what it could learn at all), and on
 the real songs. `docs/model.md` holds the table.
 """
@@ -86,6 +86,8 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     # schedule
     "learning rate 1e-3": {"learning_rate": 1e-3},
     "learning rate 4e-3": {"learning_rate": 4e-3},
+    "batch 2": {"phases": [{"until": 4500, "frames": 128, "batch": 2}]},
+    "6 s items": {"phases": [{"until": 4500, "frames": 256, "batch": 2}]},
     # data
     "levels only": {"mix": {"instrumental": asdict(PartMix()), "vocal": asdict(PartMix()), **WHOLE}},
     "speed, equaliser, reverberation only": {"mix": {"instrumental": FEWER, "vocal": FEWER, **WHOLE}},
@@ -96,16 +98,14 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "singers thrice": {"often": {"train/singers": 2}},
     "bands not preferred": {"often": {"train/bands": 0}},
     "bands thrice": {"often": {"train/bands": 2}},
-    "batch 2": {"phases": [{"until": 4500, "frames": 128, "batch": 2}]},
-    "6 s items": {"phases": [{"until": 4500, "frames": 256, "batch": 2}]},
     # stages
     "pretrained, 30 % of the time": [("pretrain", 0.3, {}), ("supervised", 0.7, {})],
     "FGAN, last 30 % of the time": [("supervised", 0.7, {}), ("fgan", 0.3, {})],
 }
 """Settings over the preset `starter`; or stages in their order, each with its share of the time.
 
-Training hears what was recorded and both kinds that were made, and singers and bands twice; `often` has the number
-of times that each folder is read.
+Training reads every folder of `FOLDERS` once, which makes singers and bands, also part of the whole, count twice;
+`often` says how often else.
 """
 
 

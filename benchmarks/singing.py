@@ -59,11 +59,11 @@ class Voice:
 
 @dataclass(frozen=True)
 class Note:
-    """A tone, or with `semitone` None a rest."""
+    """A tone, or a rest."""
 
     frames: int
-    semitone: int | None
-    """Degree of the scale over the singer's middle."""
+    degree: int | None
+    """Of the scale, 0 being the singer's middle; None in a rest."""
 
 
 @cache
@@ -159,7 +159,7 @@ def syllable_frames(
     """
     begin = end = last = 0
     for note in notes:
-        if note.semitone is None:
+        if note.degree is None:
             begin = end
             yield np.zeros(0)
             continue
@@ -197,8 +197,8 @@ def sing(
     depth, speed = rng.uniform(0.0, 0.5), rng.uniform(4.6, 6.6)
     for note, at in zip(notes, sounding, strict=True):
         length = note.frames
-        octave, degree = divmod((note.semitone or 0) + above, len(scale))
-        target.append(np.full(length, 12.0 * octave + scale[degree] if note.semitone is not None else np.nan))
+        octave, degree = divmod((note.degree or 0) + above, len(scale))
+        target.append(np.full(length, 12.0 * octave + scale[degree] if note.degree is not None else np.nan))
         frames.append(at if len(at) else np.full(length, -1.0))
         gain.append(np.full(length, rng.uniform(-3.0, 3.0)))
         seconds = np.arange(length) * FRAME_MS / 1000
@@ -237,12 +237,17 @@ def smoothed(values: Array, pole: float) -> Array:
     return done
 
 
-def song(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
-    """Write one a cappella of a minute."""
-    rng = np.random.default_rng(seed)
-    singer = invented(rng)
-    while sources and len((singer := voice(sources[rng.integers(len(sources))])).syllables) < 8:
+def recorded(rng: np.random.Generator, sources: list[Path]) -> Voice:
+    """The voice of any recording with at least 8 syllables."""
+    while len((found := voice(sources[rng.integers(len(sources))])).syllables) < 8:
         pass
+    return found
+
+
+def song(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
+    """Write one a cappella of a minute, sung by one of the recordings, or without any by an invented voice."""
+    rng = np.random.default_rng(seed)
+    singer = recorded(rng, sources) if sources else invented(rng)
     own = float(np.median(singer.pitch[singer.pitch > 0]))
     low = rng.random() < 0.5
     middle = rng.uniform(95.0, 200.0) if low else rng.uniform(190.0, 400.0)
