@@ -47,12 +47,17 @@ WARMUP = 30
 """Steps of linear warm-up, in every row but the shortest."""
 
 
-def network(fold: int, widths: list[int], maps: list[int], **others: Any) -> dict[str, Any]:
+def network(bands: int, widths: list[int], maps: list[int], **others: Any) -> dict[str, Any]:
     """Settings of a network of another shape, with widths in multiples of 8."""
     levels = len(widths)
-    shape = {"fold": fold, "channels": 8, "multipliers": [width // 8 for width in widths], "attention_maps": maps}
+    shape = {"bands": bands, "channels": 8, "multipliers": [width // 8 for width in widths], "attention_maps": maps}
     heads = {"heads": [1] * (levels - 1) + [4], "decoder_dropout": [0.0] * (levels - 1)}
     return {"network": {**shape, **heads, **others}}
+
+
+def items(frames: int, batch: int) -> dict[str, Any]:
+    """Settings of steps of another shape."""
+    return {"phases": [{"until": 4400, "frames": frames, "batch": batch}]}
 
 
 Settings = dict[str, Any]
@@ -62,9 +67,9 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "base": {},
     "base, seed 1": {"seed": 1},
     # representation
+    "n_fft 2048, hop 1024": {"signal": {"n_fft": 2048, "hop": 1024}, "network": {"features": 1024}, **items(64, 8)},
+    "hop 1024": {"signal": {"hop": 1024}, **items(64, 8)},
     "32 kHz": {"signal": {"sample_rate": 32000}},
-    "n_fft 4096": {"signal": {"n_fft": 4096}, "network": {"features": 2048, "fold": 16}},
-    "hop 512": {"signal": {"hop": 512}, "phases": [{"until": 4500, "frames": 256, "batch": 4}]},
     "mapping": {"network": {"output": "mapping"}},
     "mask and mapping": {"network": {"output": "mask_and_mapping"}},
     "magnitude mask": {"network": {"output": "magnitude_mask"}},
@@ -74,20 +79,22 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "L1 + wave L1": {"loss": {"l1": 1.0, "wave_l1": 1.0, "rmse": 0.0, "compressed": 0.0}},
     "RMSE": {"loss": {"compressed": 0.0}},
     # width and depth
-    "half as wide": network(8, [16, 16, 24, 32, 32], [0, 4, 0, 4]),
-    "wider": network(8, [32, 48, 64, 64, 64], [0, 4, 0, 4]),
-    "coarser (fold 16)": network(16, [64, 64, 64, 64], [4, 0, 4]),
-    "finer (fold 4)": network(4, [16, 32, 32, 48, 64, 64], [0, 0, 4, 0, 4]),
-    "no transformers": network(8, [32, 32, 48, 64, 64], [0, 0, 0, 0]),
-    "one map each": network(8, [32, 32, 48, 64, 64], [0, 1, 0, 1]),
-    "8 maps each": network(8, [24, 32, 40, 48, 64], [0, 8, 0, 8]),
-    "maps on all levels": network(8, [24, 32, 40, 48, 64], [2, 2, 2, 2]),
+    "half as wide": network(64, [24, 32, 48, 48], [4, 0, 4]),
+    "wider": network(64, [64, 96, 128, 128], [4, 0, 4]),
+    "32 bands, 3 levels": network(32, [64, 96, 96], [4, 4]),
+    "128 bands, 5 levels": network(128, [32, 48, 64, 96, 96], [0, 4, 0, 4]),
+    "no transformers": network(64, [48, 64, 96, 96], [0, 0, 0]),
+    "one map each": network(64, [48, 64, 96, 96], [1, 0, 1]),
+    "8 maps each": network(64, [48, 64, 96, 96], [8, 0, 8]),
+    "maps on all levels": network(64, [48, 64, 96, 96], [4, 4, 4]),
     "three latent blocks": {"network": {"latent_layers": 3}},
     # schedule
     "learning rate 1e-3": {"learning_rate": 1e-3},
     "learning rate 4e-3": {"learning_rate": 4e-3},
-    "batch 2": {"phases": [{"until": 4500, "frames": 128, "batch": 2}]},
-    "6 s items": {"phases": [{"until": 4500, "frames": 256, "batch": 2}]},
+    "batch 4": items(32, 4),
+    "0.75 s items": items(16, 16),
+    "3 s items": items(64, 4),
+    "6 s items": items(128, 2),
     # data
     "levels only": {"mix": {"instrumental": asdict(PartMix()), "vocal": asdict(PartMix()), **WHOLE}},
     "speed, equaliser, reverberation only": {"mix": {"instrumental": FEWER, "vocal": FEWER, **WHOLE}},

@@ -24,7 +24,7 @@ MOST_OVERLAP = 16
 BOUNDS: dict[str, tuple[float, float]] = {
     "audio_channels": (1, 64),
     "features": (2, 1 << 15),
-    "fold": (1, 1 << 10),
+    "bands": (0, 1 << 12),
     "channels": (1, 1 << 12),
     "multipliers": (1, 1 << 8),
     "attention_maps": (0, 1 << 8),
@@ -93,11 +93,11 @@ class NetworkConfig(SpectralConfig):
     """Hyper-parameters of one AsymUNetMCT. The defaults are the original's full size.
 
     A tuple "per level" has one entry for each U-Net level, the latent one last; level i works on
-    `features / fold / 2**i` features.
+    `features / 2**i` features, or on `bands / 2**i`.
     """
 
-    fold: int = 1
-    """Neighbouring bins folded into channels before level 1, and unfolded after the output."""
+    bands: int = 0
+    """Bands that take the place of bins on level 1: narrow below, wide above (see `ftcore.nn.bands`); 0 = none."""
     channels: int = 8
     """Base width c; level i has c * multipliers[i] channels."""
     multipliers: tuple[int, ...] = (1, 2, 4, 6, 8, 10, 12, 14, 16)
@@ -131,7 +131,9 @@ class NetworkConfig(SpectralConfig):
         _check(len(self.attention_maps) == levels - 1, "attention_maps needs one entry per level but the last")
         _check(len(self.decoder_dropout) == levels - 1, "decoder_dropout needs one entry per level but the last")
         _check(len(self.heads) == levels, "heads needs one entry per level")
-        _check(self.features % (self.fold * 2 ** (levels - 1)) == 0, "features must halve down to the last level")
+        _check(self.bands <= self.features, "bands must be at most as many as features")
+        halved = "bands" if self.bands else "features"
+        _check(self.level_features(0) % 2 ** (levels - 1) == 0, f"{halved} must halve down to the last level")
         _check(self.embedding_scales <= levels, "embedding_scales is at most the number of levels")
         _check(self.latent_kernel % 2 == 1, "latent_kernel must be odd")
         for level, maps in enumerate(self.attention_maps):
@@ -152,7 +154,7 @@ class NetworkConfig(SpectralConfig):
 
     def level_features(self, level: int) -> int:
         """Features of the level with index `level` (0-based)."""
-        return self.features // self.fold >> level
+        return (self.bands or self.features) >> level
 
     def level_channels(self, level: int) -> int:
         """Channels of the level with index `level` (0-based), attention maps not counted."""

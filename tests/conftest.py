@@ -26,7 +26,7 @@ from ftcore.training import presets
 TINY = dataclasses.replace(
     presets.TINY.network,
     features=32,
-    fold=2,
+    bands=16,
     channels=2,
     multipliers=(1, 2, 4),
     attention_maps=(0, 2),

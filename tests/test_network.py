@@ -12,7 +12,7 @@ import torch
 import snapshots
 from ftcore.config import NetworkConfig, Output
 from ftcore.errors import FtError
-from ftcore.nn.functional import complex_product, compress, fold_bins, unfold_bins, window_rms
+from ftcore.nn.functional import complex_product, compress, window_rms
 from ftcore.nn.network import Discriminator, Generator, set_checkpointing
 from tests import conftest
 from tests.vectors import REFERENCE, fill, filled_input, filled_state, relative_error
@@ -48,7 +48,7 @@ def test_original_checkpoint_reproduces_its_recording(name: str, tolerance: floa
         {"heads": (2, 4, 2)},
         {"embedding_scales": 0},
         {"latent_layers": 0},
-        {"fold": 1},
+        {"bands": 0},
         {"output": "mapping"},
         {"output": "magnitude_mask"},
         {"audio_channels": 1},
@@ -146,13 +146,6 @@ def test_checkpointing_keeps_little_and_changes_nothing() -> None:
     assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
 
 
-def test_fold_and_unfold_are_inverse() -> None:
-    x = torch.randn(2, 3, 12, 5)
-    assert fold_bins(x, 4).shape == (2, 12, 3, 5)
-    assert torch.equal(fold_bins(x, 4)[:, 1], x[:, 0, 1::4])
-    assert torch.equal(unfold_bins(fold_bins(x, 4), 4), x)
-
-
 def test_complex_helpers_agree_with_complex_numbers() -> None:
     a, b = torch.randn(2, 1, 2, 3, 4, dtype=torch.complex64)
 
@@ -170,7 +163,9 @@ def test_complex_helpers_agree_with_complex_numbers() -> None:
         ({"heads": (3, 2, 2)}, "do not divide"),
         ({"heads": (2, 2)}, "one entry per level"),
         ({"attention_maps": (1,)}, "one entry per level but the last"),
-        ({"features": 30}, "halve down"),
+        ({"features": 30, "bands": 0}, "features must halve down"),
+        ({"bands": 30}, "bands must halve down"),
+        ({"bands": 64}, "bands must be at most"),
         ({"output": "wave"}, "unknown output"),
         ({"features": 2**40}, "features must be 2 to 32768, not 1099511627776"),
         ({"latent_layers": 10**9}, "latent_layers must be 0 to 64"),

@@ -69,22 +69,6 @@ def linear_per_channel(x: Tensor, weight: Tensor) -> Tensor:
     return x @ weight.transpose(-1, -2)
 
 
-def fold_bins(x: Tensor, k: int) -> Tensor:
-    """[B, C, F, T] -> [B, C*k, F/k, T]: bins f*k .. f*k+k-1 of a channel become k channels."""
-    if k == 1:
-        return x
-    y: Tensor = x.unflatten(2, (-1, k)).transpose(2, 3).flatten(1, 2)
-    return y
-
-
-def unfold_bins(x: Tensor, k: int) -> Tensor:
-    """The inverse of `fold_bins`: [B, C*k, F/k, T] -> [B, C, F, T]."""
-    if k == 1:
-        return x
-    y: Tensor = x.unflatten(1, (-1, k)).transpose(2, 3).flatten(2, 3)
-    return y
-
-
 def complex_product(a: Tensor, b: Tensor) -> Tensor:
     """Product of complex spectrograms stored as [B, 2C, F, T]: C real parts, then C imaginary parts."""
     (ar, ai), (br, bi) = a.chunk(2, dim=1), b.chunk(2, dim=1)

@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from ftcore.config import NetworkConfig
-from ftcore.nn.functional import compress, fold_bins, table_dtype, unfold_bins, window_rms
+from ftcore.nn.bands import BandMerge, BandSplit
+from ftcore.nn.functional import compress, table_dtype, window_rms
 from ftcore.nn.layers import Conv, ConvolutionalEmbedding, FrameDecoder, FrameEncoder
 from ftcore.nn.spectral import SpectralNetwork
 from ftcore.nn.transformer import (
@@ -108,7 +108,12 @@ class Encoder(Recomputing):
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         self.config = config
-        channels = config.spectral_channels * config.fold
+        channels = config.level_channels(0) if config.bands else config.spectral_channels
+        self.split = (
+            BandSplit(config.spectral_channels, channels, config.features, config.bands)
+            if config.bands
+            else nn.Identity()
+        )
         self.embedding = (
             ConvolutionalEmbedding(channels, config.level_features(0), config.embedding_scales)
             if config.embedding_scales
@@ -130,7 +135,7 @@ class Encoder(Recomputing):
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Memory]]:
         """[B, C, F, T] -> (latent [B, C', T, F'], one memory per level but the last)."""
-        x = fold_bins(self.prepare(x).to(next(self.parameters()).dtype), self.config.fold).transpose(2, 3)
+        x = self.split(self.prepare(x).to(next(self.parameters()).dtype).transpose(2, 3))
         parts: tuple[Tensor, ...] = (x,) if self.embedding is None else (x, self.run(self.embedding, x))
         memories = []
         running = RunningScores((None,))
@@ -205,7 +210,11 @@ class Generator(SpectralNetwork):
             below = widths[level]
             prev = (maps, heads) if maps else prev
         self.decoder = nn.ModuleList(levels)  # the deepest level first
-        self.out = Conv(below, config.output_channels * config.fold, 1)
+        self.out = (
+            BandMerge(below, config.output_channels, config.features, config.bands)
+            if config.bands
+            else Conv(below, config.output_channels, 1)
+        )
         self._begin_as_identity()
 
     def reset_output(self) -> None:
@@ -216,10 +225,10 @@ class Generator(SpectralNetwork):
     def _begin_as_identity(self) -> None:
         """A complex mask starts as 1, and what is added to its product as 0: the mixture itself."""
         if self.config.output in ("complex_mask", "mask_and_mapping"):
+            assert self.out.bias is not None
             nn.init.zeros_(self.out.weight)
-            identity = torch.zeros(self.out.out_channels)
-            identity[: self.config.audio_channels * self.config.fold] = 1.0
-            self.out.bias = nn.Parameter(identity)
+            nn.init.zeros_(self.out.bias)
+            nn.init.ones_(self.out.bias.data[: self.config.audio_channels])
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw output, before any activation: [B, C, F, T] -> [B, C, F, T], or twice the channels for two outputs.
@@ -230,7 +239,8 @@ class Generator(SpectralNetwork):
         parts, running = (latent,), RunningScores((None, None))
         for level, memory in zip(self.decoder, reversed(memories), strict=True):
             parts, running = level(parts, memory, running)
-        return unfold_bins(self.out(*parts).transpose(2, 3), self.config.fold)
+        y: Tensor = self.out(*parts).transpose(2, 3)
+        return y
 
     def reconstruct(self, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Pretraining's reading of the output: the whole spectrogram of x [B, C, F, T], some frames of which

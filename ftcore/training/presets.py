@@ -16,11 +16,12 @@ ORIGINAL = TrainConfig()
 
 STARTER = TrainConfig(
     network=NetworkConfig(
-        fold=8,
-        channels=8,
-        multipliers=(3, 4, 5, 6, 8),
-        attention_maps=(0, 4, 0, 4),
-        heads=(1, 1, 1, 1, 4),
+        features=2048,
+        bands=64,
+        channels=16,
+        multipliers=(3, 4, 6, 6),
+        attention_maps=(4, 0, 4),
+        heads=(1, 1, 1, 4),
         expansion=512,
         latent_layers=1,
         latent_expansion=2,
@@ -29,9 +30,9 @@ STARTER = TrainConfig(
         normalisation="window_rms",
         compression=0.5,
         dropout=0.0,
-        decoder_dropout=(0.0, 0.0, 0.0, 0.0),
+        decoder_dropout=(0.0, 0.0, 0.0),
     ),
-    signal=SignalConfig(crop=96, pad=16),
+    signal=SignalConfig(n_fft=4096, hop=2048, crop=96, pad=8),
     mix=MixConfig(
         instrumental=PartMix(
             p_resample=0.2,
@@ -69,18 +70,18 @@ STARTER = TrainConfig(
     voxaug=PLAIN,
     scale="rms",
     loss=LossConfig(l1=0.0, rmse=1.0, compressed=1.0),
-    steps=4500,
-    phases=(Phase(until=4500, frames=128, batch=4),),
+    steps=4400,
+    phases=(Phase(until=3300, frames=32, batch=8), Phase(until=4400, frames=64, batch=4)),
     p_halves=0.0,
     learning_rate=2e-3,
-    warmup=50,
+    warmup=100,
     decay_steps=0,
     decay_power=1.0,
     least_learning_rate=0.0,
     betas=(0.9, 0.99),
     clip=1.0,
     ema=0.998,
-    validate_every=500,
+    validate_every=550,
     save_every=50,
 )
 """The bundled model: small enough for two CPU cores, to train and to run."""
@@ -90,7 +91,7 @@ TINY = dataclasses.replace(
     network=dataclasses.replace(
         STARTER.network,
         features=64,
-        fold=4,
+        bands=16,
         channels=4,
         multipliers=(2, 3, 4),
         attention_maps=(0, 2),
@@ -114,7 +115,7 @@ TINY = dataclasses.replace(
 PRESETS: dict[str, tuple[TrainConfig, dict[StageName, dict[str, Any]]]] = {
     "starter": (
         STARTER,
-        {"fgan": {"learning_rate": 2e-4, "steps": 1000, "phases": [{"until": 1000, "frames": 128, "batch": 4}]}},
+        {"fgan": {"learning_rate": 2e-4, "steps": 1000, "phases": [{"until": 1000, "frames": 64, "batch": 4}]}},
     ),
     "tiny": (TINY, {"fgan": {"learning_rate": 1e-3}}),
     "original": (ORIGINAL, {"pretrain": {"warmup": 12000}}),
