@@ -20,6 +20,8 @@ MOST_FRAMES = 4096
 """Of a window with its context. Attention takes memory by its square."""
 MOST_OVERLAP = 16
 """n_fft over the hop: how many windows a sample is in."""
+BAND_GROUP = 4
+"""Neighbouring bands that are equally wide."""
 
 BOUNDS: dict[str, tuple[float, float]] = {
     "audio_channels": (1, 64),
@@ -132,6 +134,9 @@ class NetworkConfig(SpectralConfig):
         _check(len(self.decoder_dropout) == levels - 1, "decoder_dropout needs one entry per level but the last")
         _check(len(self.heads) == levels, "heads needs one entry per level")
         _check(self.bands <= self.features, "bands must be at most as many as features")
+        if self.bands:
+            together = self.bands % BAND_GROUP == self.features % BAND_GROUP == 0
+            _check(together, f"with bands, {BAND_GROUP} must divide both bands and features")
         halved = "bands" if self.bands else "features"
         _check(self.level_features(0) % 2 ** (levels - 1) == 0, f"{halved} must halve down to the last level")
         _check(self.embedding_scales <= levels, "embedding_scales is at most the number of levels")
@@ -144,7 +149,7 @@ class NetworkConfig(SpectralConfig):
 
     @property
     def output_channels(self) -> int:
-        """Channels of the raw output, bins unfolded."""
+        """Channels of the raw output."""
         return self.spectral_channels * (2 if self.output == "mask_and_mapping" else 1)
 
     @property

@@ -42,11 +42,18 @@ BARE = dataclasses.replace(
 """So little that its export takes seconds."""
 
 
+def wake(network: Generator, std: float = 0.1) -> None:
+    """Give weights to the last layer, which begins as a mask of 1."""
+    for name, parameter in network.out.named_parameters():
+        if name != "bias":
+            torch.nn.init.normal_(parameter, std=std)
+
+
 def untrained(config: NetworkConfig, path: Path) -> Path:
     """A checkpoint of an untrained network whose output is no trivial mask."""
     torch.manual_seed(0)
     network = Generator(config).eval()
-    torch.nn.init.normal_(network.out.weight, std=0.1)
+    wake(network)
     checkpoint.save(path, Checkpoint(network=network, signal=TINY_SIGNAL, provenance={"licence": "MIT"}))
     return path
 

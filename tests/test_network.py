@@ -15,6 +15,7 @@ from ftcore.errors import FtError
 from ftcore.nn.functional import complex_product, compress, window_rms
 from ftcore.nn.network import Discriminator, Generator, set_checkpointing
 from tests import conftest
+from tests.conftest import wake
 from tests.vectors import REFERENCE, fill, filled_input, filled_state, relative_error
 
 TINY = dataclasses.replace(conftest.TINY, attention_maps=(1, 2), embedding_scales=3)
@@ -69,9 +70,9 @@ def test_every_choice_of_the_config_builds_and_keeps_the_shape(change: dict[str,
 
 
 def test_every_parameter_takes_part() -> None:
-    torch.manual_seed(0)
+    torch.manual_seed(1)
     network = Generator(TINY).train()
-    torch.nn.init.normal_(network.out.weight)
+    wake(network, 1.0)
     network.estimate(torch.randn(2, 4, 32, 9)).square().sum().backward()
     idle = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.any()]
     assert idle == []
@@ -96,7 +97,7 @@ def test_a_mask_and_a_mapping_add_up() -> None:
 def test_rms_normalised_networks_are_scale_equivariant(output: Output) -> None:
     torch.manual_seed(0)
     network = Generator(dataclasses.replace(TINY, output=output)).eval()
-    torch.nn.init.normal_(network.out.weight)
+    wake(network, 1.0)
     x = torch.randn(1, 4, 32, 5)
     with torch.no_grad():
         assert torch.allclose(network.estimate(8.0 * x), 8.0 * network.estimate(x), rtol=1e-4, atol=1e-4)
@@ -124,7 +125,7 @@ def kept_and_gradients(checkpointing: bool) -> tuple[int, tuple[torch.Tensor, ..
     torch.manual_seed(0)
     dropping = {"dropout": 0.2, "decoder_dropout": (0.3, 0.3), "latent_layers": 2}
     network = Generator(dataclasses.replace(TINY, attention_maps=(2, 2), **dropping)).train()  # type: ignore[arg-type]
-    torch.nn.init.normal_(network.out.weight, std=0.1)
+    wake(network)
     set_checkpointing(network, checkpointing)
     kept = {}
 
@@ -164,7 +165,17 @@ def test_complex_helpers_agree_with_complex_numbers() -> None:
         ({"heads": (2, 2)}, "one entry per level"),
         ({"attention_maps": (1,)}, "one entry per level but the last"),
         ({"features": 30, "bands": 0}, "features must halve down"),
-        ({"bands": 30}, "bands must halve down"),
+        (
+            {
+                "bands": 12,
+                "multipliers": (1,) * 4,
+                "heads": (1,) * 4,
+                "attention_maps": (0,) * 3,
+                "decoder_dropout": (0.0,) * 3,
+            },
+            "bands must halve down",
+        ),
+        ({"bands": 10}, "4 must divide both bands and features"),
         ({"bands": 64}, "bands must be at most"),
         ({"output": "wave"}, "unknown output"),
         ({"features": 2**40}, "features must be 2 to 32768, not 1099511627776"),

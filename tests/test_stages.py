@@ -20,7 +20,7 @@ from ftcore.training.masking import hide
 from ftcore.training.presets import TINY as TINY_RUN
 from ftcore.training.stages import STAGES, Loss, Player
 from ftcore.training.state import RunState
-from tests.conftest import TINY, TINY_SIGNAL
+from tests.conftest import TINY, TINY_SIGNAL, wake
 
 CONFIG = dataclasses.replace(TINY_RUN, network=TINY, signal=TINY_SIGNAL)
 
@@ -95,7 +95,7 @@ def test_every_fill_is_used_and_blended() -> None:
 
 def test_pretraining_looks_at_the_unmasked_mixture() -> None:
     generator = Generator(TINY)
-    torch.nn.init.normal_(generator.out.weight, std=0.1)
+    wake(generator)
     data = batch()
     (loss,) = STAGES["pretrain"].losses(players(generator=generator), data, CONFIG)
     expected = (generator.reconstruct(hide(data.mixture, data.seeds, CONFIG.mask)) - data.mixture).abs().mean()
@@ -112,7 +112,7 @@ def steps(generator: Generator, critic: Discriminator, config: TrainConfig) -> I
 def networks() -> tuple[Generator, Discriminator]:
     torch.manual_seed(0)
     generator = Generator(TINY)
-    torch.nn.init.normal_(generator.out.weight, std=0.1)
+    wake(generator)
     return generator, Discriminator.from_generator(generator)
 
 

@@ -1,35 +1,32 @@
 """Bins to bands and back, each band through linear maps of its own (after Luo & Yu 2023, band-split RNN).
 
-Bands are narrow below, where voices and music have most to tell apart, and wide above. Axes: B batch, C channels,
-T frames, F bins, K bands, W bins of the widest band.
+Bands are narrow below, where voices and music have most to tell apart, and wide above. Four neighbours each are
+equally wide, so that a group of them is one product of matrices. Axes: B batch, C channels, T frames, F bins, K bands,
+G bands of a group, W bins of each of these.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import pad
+
+from ftcore.config import BAND_GROUP as GROUP
 
 GROWTH = 3.0
-"""Natural logarithm of how many times the highest band is as wide as the lowest."""
+"""Natural logarithm of how many times the highest band is as wide as the lowest, were no two of them equal."""
 
 
-def band_bins(bins: int, bands: int) -> npt.NDArray[np.int64]:
-    """[K, W]: the bins of each band, ascending, then `bins` where a band has fewer than W.
-
-    Widths grow exponentially, and are 1 at least.
-    """
-    ideal = [bins * math.expm1(GROWTH * k / bands) / math.expm1(GROWTH) for k in range(bands + 1)]
+def band_widths(bins: int, bands: int) -> list[int]:
+    """W of each group, from the lowest: it grows exponentially, and is 1 at least."""
+    groups, room = bands // GROUP, bins // GROUP
     edges = [0]
-    for k in range(1, bands + 1):
-        edges.append(min(max(round(ideal[k]), edges[-1] + 1), bins - (bands - k)))
-    first, end = np.array(edges[:-1])[:, None], np.array(edges[1:])[:, None]
-    table = first + np.arange(np.max(end - first))
-    return np.where(table < end, table, bins)
+    for group in range(1, groups + 1):
+        ideal = room * math.expm1(GROWTH * group / groups) / math.expm1(GROWTH)
+        edges.append(min(max(round(ideal), edges[-1] + 1), room - (groups - group)))
+    return [end - first for first, end in pairwise(edges)]
 
 
 class BandSplit(nn.Module):
@@ -37,21 +34,20 @@ class BandSplit(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, bins: int, bands: int) -> None:
         super().__init__()
-        table = band_bins(bins, bands)
-        self.bins: list[int] = table.flatten().tolist()
-        heard = torch.tensor(table < bins)
-        bound = heard * (in_channels * heard.sum(dim=1, keepdim=True)) ** -0.5  # [K, W]
-        weight = torch.empty(bands, in_channels, table.shape[1], out_channels).uniform_(-1.0, 1.0)
-        self.weight = nn.Parameter((weight * bound[:, None, :, None]).flatten(1, 2))
+        self.group_bins = [GROUP * width for width in band_widths(bins, bands)]
+        self.weights = nn.ParameterList(
+            uniform_weight(in_channels * width, out_channels) for width in band_widths(bins, bands)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, T, F] -> [B, Cout, T, K]."""
         batch, frames = x.shape[0], x.shape[2]
-        bands = len(self.weight)
-        bins = torch.tensor(self.bins, device=x.device)
-        x = pad(x, (0, 1)).index_select(3, bins).unflatten(3, (bands, -1))  # [B, Cin, T, K, W]
-        y: Tensor = x.permute(3, 0, 2, 1, 4).reshape(bands, batch * frames, -1) @ self.weight
-        return y.reshape(bands, batch, frames, -1).permute(1, 3, 2, 0)
+        groups = []
+        for part, weight in zip(x.split(self.group_bins, dim=3), self.weights, strict=True):
+            bands = part.unflatten(3, (GROUP, -1)).permute(3, 0, 2, 1, 4)  # [G, B, T, Cin, W]
+            groups.append(bands.reshape(GROUP, batch * frames, -1) @ weight)
+        y: Tensor = torch.cat(groups).unflatten(1, (batch, frames))  # [K, B, T, Cout]
+        return y.permute(1, 3, 2, 0)
 
 
 class BandMerge(nn.Module):
@@ -59,22 +55,24 @@ class BandMerge(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, bins: int, bands: int) -> None:
         super().__init__()
-        table = band_bins(bins, bands)
-        self.slots: list[int] = np.flatnonzero(table < bins).tolist()
-        self.weight = nn.Parameter(torch.empty(bands, in_channels, table.shape[1] * out_channels))
-        self.bias = nn.Parameter(torch.empty(out_channels, 1, bins))
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Weights drawn anew, and no bias."""
-        bound = self.weight.shape[1] ** -0.5
-        nn.init.uniform_(self.weight, -bound, bound)
-        nn.init.zeros_(self.bias)
+        self.weights = nn.ParameterList(
+            uniform_weight(in_channels, out_channels * width) for width in band_widths(bins, bands)
+        )
+        self.bias = nn.Parameter(torch.zeros(out_channels, 1, bins))
 
     def forward(self, *parts: Tensor) -> Tensor:
         """[B, Ci, T, K] each, together Cin channels -> [B, Cout, T, F]."""
         x = torch.cat(parts, dim=1)
-        batch, _, frames, bands = x.shape
-        y = x.permute(3, 0, 2, 1).reshape(bands, batch * frames, -1) @ self.weight
-        y = y.reshape(bands, batch, frames, -1, len(self.bias)).permute(1, 4, 2, 0, 3).flatten(3)  # [B, Cout, T, K*W]
-        return y.index_select(3, torch.tensor(self.slots, device=x.device)) + self.bias
+        batch, _, frames, _ = x.shape
+        bands = x.permute(3, 0, 2, 1).flatten(1, 2)  # [K, B * T, Cin]
+        groups = []
+        for group, weight in zip(bands.split(GROUP), self.weights, strict=True):
+            y = (group @ weight).reshape(GROUP, batch, frames, len(self.bias), -1)  # [G, B, T, Cout, W]
+            groups.append(y.permute(1, 3, 2, 0, 4).flatten(3))
+        return torch.cat(groups, dim=3) + self.bias
+
+
+def uniform_weight(inputs: int, outputs: int) -> nn.Parameter:
+    """[G, inputs, outputs], drawn from U(-1/sqrt(inputs), 1/sqrt(inputs))."""
+    bound = inputs**-0.5
+    return nn.Parameter(torch.empty(GROUP, inputs, outputs).uniform_(-bound, bound))

@@ -210,25 +210,11 @@ class Generator(SpectralNetwork):
             below = widths[level]
             prev = (maps, heads) if maps else prev
         self.decoder = nn.ModuleList(levels)  # the deepest level first
-        self.out = (
-            BandMerge(below, config.output_channels, config.features, config.bands)
-            if config.bands
-            else Conv(below, config.output_channels, 1)
-        )
-        self._begin_as_identity()
+        self.out = output_layer(config)
 
     def reset_output(self) -> None:
         """A fresh last layer, for a new reading of the output."""
-        self.out.reset_parameters()
-        self._begin_as_identity()
-
-    def _begin_as_identity(self) -> None:
-        """A complex mask starts as 1, and what is added to its product as 0: the mixture itself."""
-        if self.config.output in ("complex_mask", "mask_and_mapping"):
-            assert self.out.bias is not None
-            nn.init.zeros_(self.out.weight)
-            nn.init.zeros_(self.out.bias)
-            nn.init.ones_(self.out.bias.data[: self.config.audio_channels])
+        self.out = output_layer(self.config)
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw output, before any activation: [B, C, F, T] -> [B, C, F, T], or twice the channels for two outputs.
@@ -282,6 +268,25 @@ class Discriminator(nn.Module):
         x, _ = self.encoder(x)
         y: Tensor = self.head(x).transpose(2, 3)
         return y
+
+
+def output_layer(config: NetworkConfig) -> BandMerge | Conv:
+    """From the first level's channels to the raw output.
+
+    A complex mask starts as 1, and what is added to its product as 0: the mixture itself.
+    """
+    width = encoder_widths(config)[0]
+    layer = (
+        BandMerge(width, config.output_channels, config.features, config.bands)
+        if config.bands
+        else Conv(width, config.output_channels, 1)
+    )
+    if config.output in ("complex_mask", "mask_and_mapping"):
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
+        assert layer.bias is not None
+        nn.init.ones_(layer.bias.data[: config.audio_channels])
+    return layer
 
 
 def set_checkpointing(network: nn.Module, checkpointing: bool) -> None:
