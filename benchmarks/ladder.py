@@ -40,7 +40,7 @@ from ftcore.training.state import RunState
 
 FOLDERS = {
     "instrumental": ("train/instrumental", "train/bands", "synthetic/instrumental"),
-    "vocal": ("train/vocal", "train/singers", "synthetic/vocal"),
+    "vocal": ("train/vocal", "train/singers", "synthetic/vocal", "synthetic/backing"),
 }
 SPLITS = ("validation", "seen", "real")
 WARMUP = 30
@@ -99,8 +99,10 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "levels only": {"mix": {"instrumental": asdict(PartMix()), "vocal": asdict(PartMix()), **WHOLE}},
     "speed, equaliser, reverberation only": {"mix": {"instrumental": FEWER, "vocal": FEWER, **WHOLE}},
     "no synthetic singers": {"often": {"synthetic/vocal": 0}},
+    "no backing vocals": {"often": {"synthetic/backing": 0}},
+    "backing vocals thrice": {"often": {"synthetic/backing": 3}},
     "no synthetic bands": {"often": {"synthetic/instrumental": 0}},
-    "nothing synthetic": {"often": {"synthetic/vocal": 0, "synthetic/instrumental": 0}},
+    "nothing synthetic": {"often": {"synthetic/vocal": 0, "synthetic/backing": 0, "synthetic/instrumental": 0}},
     "singers not preferred": {"often": {"train/singers": 0}},
     "singers thrice": {"often": {"train/singers": 2}},
     "bands not preferred": {"often": {"train/bands": 0}},

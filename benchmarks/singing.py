@@ -1,14 +1,16 @@
-"""Make singers of spoken, shouted and sung syllables: melodies in every range, with harmonies and doubles.
+"""Make singers of spoken, shouted and sung syllables: melodies in every range, harmonies, doubles, backing vocals.
 
     pip install pyworld-prebuilt
     python -m benchmarks.singing WORK [--minutes 90] [--seed 0]
 
 WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/vocal` gets `sung_NNN.flac` and `invented_NNN.flac`,
-each so many minutes. For the first, dry recordings of single voices are analysed into pitch, spectral envelope and
-aperiodicity, and synthesised again along a melody (the WORLD vocoder, Morise et al. 2016): syllables keep their
-consonants, vowels are held as long as the note, formants move with the size of the singer, not with the pitch. Most
-voices at hand are women's or speak; half of these singers are men, and all sing. For the second, voices of nobody
-sing, made of random formants. The licences of the recordings go on to what is made of them.
+each so many minutes, and `WORK/synthetic/backing` a third as many of `backing_NNN.flac`. For the first, dry recordings
+of single voices are analysed into pitch, spectral envelope and aperiodicity, and synthesised again along a melody (the
+WORLD vocoder, Morise et al. 2016): syllables keep their consonants, vowels are held as long as the note, formants move
+with the size of the singer, not with the pitch. Most voices at hand are women's or speak; half of these singers are
+men, and all sing. For the second, voices of nobody sing, made of random formants. Backing vocals are held vowels of
+both in chords, soft, wide and often dark, as behind the lead of pop songs. The licences of the recordings go on to what
+is made of them.
 """
 
 from __future__ import annotations
@@ -275,6 +277,53 @@ def harmonies(rng: np.random.Generator, scale: tuple[int, ...]) -> list[int]:
     return [int(degree) for degree in rng.choice(degrees, int(rng.integers(1, 4)), replace=False)]
 
 
+def chords(rng: np.random.Generator) -> list[Note]:
+    """A progression of long chords (their lowest notes), now and then with a rest."""
+    beat, notes, degree, left = 60.0 / rng.uniform(65, 150), [], 0, SECONDS * 1000 / FRAME_MS
+    while left > 0:
+        degree = int(np.clip(degree + rng.choice([-3, -2, -1, 0, 1, 2, 3]), -4, 4))
+        notes.append(Note(int(beat * rng.choice([2.0, 4.0, 4.0, 8.0]) * 1000 / FRAME_MS), degree))
+        if rng.random() < 0.2:
+            notes.append(Note(int(beat * rng.choice([1.0, 2.0, 4.0]) * 1000 / FRAME_MS), None))
+        left = SECONDS * 1000 / FRAME_MS - sum(note.frames for note in notes)
+    return notes
+
+
+def held(rng: np.random.Generator, notes: list[Note], syllables: list[tuple[int, int, int, int]]) -> list[Array]:
+    """For each note frames of the middle of one vowel, to and fro at about their own speed; none in a rest."""
+    sounding = []
+    for note in notes:
+        _, begin, end, _ = syllables[rng.integers(len(syllables))]
+        way = np.cumsum(rng.uniform(0.3, 1.0, note.frames)) + rng.uniform(0, end - begin)
+        inside = 0.5 * (end - begin)
+        at = begin + 0.5 * inside + np.abs((way % (2 * inside)) - inside)
+        sounding.append(at if note.degree is not None else np.zeros(0))
+    return sounding
+
+
+def backing(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
+    """Write a minute of backing vocals: chords of two to four voices, of recordings or invented."""
+    rng = np.random.default_rng((*seed, 1))
+    notes, scale = chords(rng), SCALES[rng.integers(2)]
+    middle, attack = rng.uniform(110.0, 330.0), rng.uniform(30.0, 250.0)
+    dark = signal.butter(2, rng.uniform(1200, 5000), fs=RATE, output="sos") if rng.random() < 0.5 else None
+    swell = np.concatenate([np.full(n.frames, 0.0 if n.degree is None else rng.uniform(0.5, 1.0)) for n in notes])
+    swell = smoothed(swell, np.exp(-FRAME_MS / attack))
+    length = int(len(swell) * FRAME_MS / 1000 * RATE)
+    mixed = np.zeros((2, length))
+    for above in rng.choice([0, 2, 4, len(scale), -len(scale)], int(rng.integers(2, 5)), replace=False):
+        singer = recorded(rng, sources) if rng.random() < 0.5 else invented(rng)
+        wave = sing(
+            rng, singer, notes, held(rng, notes, singer.syllables), scale, middle, rng.uniform(0.85, 1.15), above
+        )
+        wave = np.pad(wave, (int(rng.uniform(0, 0.05) * RATE), length))[:length]
+        wave *= np.interp(np.arange(length), np.arange(len(swell)) * FRAME_MS / 1000 * RATE, swell)
+        pan, gain = rng.uniform(-1, 1), 10 ** (rng.uniform(-9, 0) / 20) / max(np.sqrt(np.mean(wave**2)), 1e-6)
+        mixed += gain * np.stack((wave * min(1 - pan, 1), wave * min(1 + pan, 1)))
+    mixed = mixed if dark is None else signal.sosfilt(dark, mixed)
+    soundfile.write(path, (0.7 * mixed / max(np.abs(mixed).max(), 1e-6)).T, RATE, subtype="PCM_16")
+
+
 def main() -> None:
     """Sing."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -283,14 +332,21 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    recorded, folder = (args.work / origin / "vocal" for origin in ("train", "synthetic"))
-    folder.mkdir(parents=True, exist_ok=True)
-    sources = sorted(path for path in recorded.iterdir() if path.name.startswith(DRY))
+    sources = sorted(path for path in (args.work / "train" / "vocal").iterdir() if path.name.startswith(DRY))
+    leads, choirs = (args.work / "synthetic" / name for name in ("vocal", "backing"))
+    for folder in (leads, choirs):
+        folder.mkdir(parents=True, exist_ok=True)
+    songs = args.minutes * 60 // SECONDS
+    kinds = (
+        (leads / "sung", song, sources, songs),
+        (leads / "invented", song, [], songs),
+        (choirs / "backing", backing, sources, songs // 3),
+    )
     with ProcessPoolExecutor(args.processes) as pool:
         jobs = [
-            pool.submit(song, folder / f"{name}_{n:03}.flac", voices, (args.seed, n))
-            for n in range(args.minutes * 60 // SECONDS)
-            for name, voices in (("sung", sources), ("invented", []))
+            pool.submit(write, stem.with_name(f"{stem.name}_{n:03}.flac"), voices, (args.seed, n))
+            for stem, write, voices, count in kinds
+            for n in range(count)
         ]
         for job in jobs:
             job.result()
