@@ -261,7 +261,7 @@ def training(bench: Bench) -> dict[str, Any]:
     rows = {}
     for name, config, frames, batch in (
         ("full size", NetworkConfig(), 256, 1),
-        ("starter", Separator("starter").models[0].info.network, 216, 4),
+        ("starter", Separator("starter").models[0].info.network, 32, 8),
     ):
         assert isinstance(config, NetworkConfig)
         for checkpointing in (False, True):

@@ -43,13 +43,13 @@ def test_a_model_is_added_shown_used_and_removed(
     assert sorted(p.name for p in (models / "My-Model").iterdir()) == ["README.md", "manifest.json", "model.onnx"]
     ft("models", "list")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("(CC-BY-SA-4.0, 20.7 MB, installed with frame-transformer, the default)")
-    assert lines[2] == "My-Model  added from My Model.onnx (not stated in the file, 20.7 MB, your own)"
+    assert lines[0].endswith("(CC-BY-SA-4.0, 13.7 MB, installed with frame-transformer, the default)")
+    assert lines[2] == "My-Model  added from My Model.onnx (not stated in the file, 13.7 MB, your own)"
     ft("models", "show", "My-Model")
     said = capsys.readouterr().out
     for part in (str(models / "My-Model" / "model.onnx"), "your own", f"{sha256(STARTER)}, and the file has it"):
         assert part in said
-    for part in ("44100 Hz, n_fft 4096, hop 2048", "crop 96 frames (4.5 s), pad 8", "fp32", "step 4400"):
+    for part in ("44100 Hz, n_fft 4096, hop 2048", "crop 96 frames (4.5 s), pad 8", "fp32", "step 5100"):
         assert part in said
     assert said.endswith("# Card\n\nMade of \ufffd[31mred\ufffd[0m voices: \u6b4c.\n")
     ft("separate", song, "-m", "My-Model", "-o", song.parent / "out", "-q")

@@ -34,10 +34,9 @@ class BandSplit(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int, bins: int, bands: int) -> None:
         super().__init__()
-        self.group_bins = [GROUP * width for width in band_widths(bins, bands)]
-        self.weights = nn.ParameterList(
-            uniform_weight(in_channels * width, out_channels) for width in band_widths(bins, bands)
-        )
+        widths = band_widths(bins, bands)
+        self.group_bins = [GROUP * width for width in widths]
+        self.weights = nn.ParameterList(uniform_weight(in_channels * width, out_channels) for width in widths)
 
     def forward(self, x: Tensor) -> Tensor:
         """[B, Cin, T, F] -> [B, Cout, T, K]."""
