@@ -38,8 +38,7 @@ class Track:
         """A note at a time in seconds; pan -1 is left."""
         at = int(start * RATE)
         note = note[: max(self.wave.shape[1] - at, 0)]
-        for side, share in enumerate((min(1 - pan, 1.0), min(1 + pan, 1.0))):
-            self.wave[side, at : at + len(note)] += np.float32(level * share) * note
+        self.wave[:, at : at + len(note)] += np.float32(level) * effects.sides(pan) * note
 
 
 def string(rng: Rng, hertz: float, seconds: float, bright: float, damping: float) -> Mono:

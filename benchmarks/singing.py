@@ -28,6 +28,8 @@ import pyworld
 import soundfile
 from scipy import signal
 
+from ftcore.data import effects
+
 DRY = ("utsu_", "erithacus_", "producerspace_dvs", "producerspace_computer", "producerspace_hollywood")
 DRY += ("producerspace_scifi", "producerspace_sq", "producerspace_shv")
 """How the names of recordings begin that hold one voice at a time and no reverberation."""
@@ -267,8 +269,8 @@ def song(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
         other = sing(rng, singer, notes, sounding, scale, middle, alpha * rng.uniform(0.96, 1.04), above)
         delay, pan, gain = int(rng.uniform(0, 0.03) * RATE), rng.uniform(-1, 1), 10 ** (rng.uniform(-10, -1) / 20)
         other = gain * np.pad(other, (delay, 0))[: len(lead)]
-        mixed += np.stack((other * min(1 - pan, 1), other * min(1 + pan, 1)))
-    soundfile.write(path, (0.7 * mixed / max(np.abs(mixed).max(), 1e-6)).T, RATE, subtype="PCM_16")
+        mixed += other * effects.sides(pan)
+    write(path, mixed)
 
 
 def harmonies(rng: np.random.Generator, scale: tuple[int, ...]) -> list[int]:
@@ -319,9 +321,13 @@ def backing(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
         wave = np.pad(wave, (int(rng.uniform(0, 0.05) * RATE), length))[:length]
         wave *= np.interp(np.arange(length), np.arange(len(swell)) * FRAME_MS / 1000 * RATE, swell)
         pan, gain = rng.uniform(-1, 1), 10 ** (rng.uniform(-9, 0) / 20) / max(np.sqrt(np.mean(wave**2)), 1e-6)
-        mixed += gain * np.stack((wave * min(1 - pan, 1), wave * min(1 + pan, 1)))
-    mixed = mixed if dark is None else signal.sosfilt(dark, mixed)
-    soundfile.write(path, (0.7 * mixed / max(np.abs(mixed).max(), 1e-6)).T, RATE, subtype="PCM_16")
+        mixed += gain * wave * effects.sides(pan)
+    write(path, mixed if dark is None else signal.sosfilt(dark, mixed))
+
+
+def write(path: Path, wave: Array) -> None:
+    """A stereo wave [2, samples] as a file, its peak at 0.7."""
+    soundfile.write(path, (0.7 * wave / max(np.abs(wave).max(), 1e-6)).T, RATE, subtype="PCM_16")
 
 
 def main() -> None:
@@ -344,8 +350,8 @@ def main() -> None:
     )
     with ProcessPoolExecutor(args.processes) as pool:
         jobs = [
-            pool.submit(write, stem.with_name(f"{stem.name}_{n:03}.flac"), voices, (args.seed, n))
-            for stem, write, voices, count in kinds
+            pool.submit(sung, stem.with_name(f"{stem.name}_{n:03}.flac"), voices, (args.seed, n))
+            for stem, sung, voices, count in kinds
             for n in range(count)
         ]
         for job in jobs:

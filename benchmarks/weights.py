@@ -32,7 +32,15 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("out", type=Path)
     args = parser.parse_args()
-    runner = OnnxModel(args.model, "cpu")
+    try:
+        convert(args.model, args.out)
+    except FtError as error:
+        raise SystemExit(str(error)) from None
+
+
+def convert(model: Path, out: Path) -> None:
+    """Write the checkpoint. Raises FtError."""
+    runner = OnnxModel(model, "cpu")
     info = runner.info
     network = build(info.network).eval()
     state = list(network.state_dict().values())
@@ -41,9 +49,9 @@ def main() -> None:
         raise FtError(f"{ends[-1]} weights: float32 has too few whole numbers")
     for tensor, end in zip(state, ends, strict=True):
         tensor.copy_(torch.arange(end - tensor.numel() + 1.0, end + 1.0).view_as(tensor))
-    numbers, weights = initializers(prepare(to_onnx(network, "fp32"))), initializers(onnx.load(args.model))
+    numbers, weights = initializers(prepare(to_onnx(network, "fp32"))), initializers(onnx.load(model))
     if list(numbers) != list(weights):
-        raise FtError(f"{args.model}: exported by another version of ft or torch")
+        raise FtError(f"{model}: not in fp32, or exported by another version of ft or torch")
     found = np.zeros(ends[-1] + 1, np.float32)
     for name, number in numbers.items():
         if not np.array_equal(number, weights[name]):  # else it is a constant of the graph
@@ -53,7 +61,7 @@ def main() -> None:
     report = [compare(network, runner, 1, 50)]
     print(*report, sep="\n")
     check(report)
-    checkpoint.save(args.out, Checkpoint(network=network, signal=info.signal, provenance=info.provenance))
+    checkpoint.save(out, Checkpoint(network=network, signal=info.signal, provenance=info.provenance))
 
 
 def initializers(model: onnx.ModelProto) -> dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]:

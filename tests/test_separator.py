@@ -101,7 +101,7 @@ def test_context_makes_chunks_agree(tiny_model: Path) -> None:
         vocals = Separator(tiny_model, crop=100, pad=pad).separate(wave, 8000)["vocals"]
         return float(np.sqrt(np.mean(np.square(vocals - whole))))
 
-    assert error(100) < 0.75 * error(0)
+    assert error(100) < 0.5 * error(0)
 
 
 def test_windows_of_a_song_are_equally_full_and_even_in_number(tiny_model: Path) -> None:

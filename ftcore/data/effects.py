@@ -60,6 +60,11 @@ def move_formants(wave: Wave, ratio: float, rate: int) -> Wave:
     return fit(np.concatenate(list(istft([frames * change], n_fft, n_fft // 4)), axis=-1), wave.shape[1])
 
 
+def sides(pan: float) -> Wave:
+    """Gains [2, 1] of left and right for a place from -1 (left) to 1."""
+    return np.array([[min(1 - pan, 1.0)], [min(1 + pan, 1.0)]], np.float32)
+
+
 def double(rng: np.random.Generator, wave: Wave, rate: int) -> Wave:
     """One or two more takes of the same: up to 20 cents away, 5-40 ms late, each at a side."""
     out = wave.copy()
@@ -67,8 +72,9 @@ def double(rng: np.random.Generator, wave: Wave, rate: int) -> Wave:
     for _ in range(rng.integers(1, 3)):
         take = faster(middle, 2 ** (rng.uniform(-20, 20) / 1200))
         late, pan = int(rng.uniform(0.005, 0.04) * rate), rng.uniform(-1.0, 1.0)
-        sides = np.array([[min(1 - pan, 1.0)], [min(1 + pan, 1.0)]], np.float32)
-        out += np.float32(gain(rng.uniform(-12, -1))) * sides * fit(np.pad(take, ((0, 0), (late, 0))), wave.shape[1])
+        out += (
+            np.float32(gain(rng.uniform(-12, -1))) * sides(pan) * fit(np.pad(take, ((0, 0), (late, 0))), wave.shape[1])
+        )
     return out
 
 
