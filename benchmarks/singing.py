@@ -8,9 +8,9 @@ each so many minutes, and `WORK/synthetic/backing` a third as many of `backing_N
 of single voices are analysed into pitch, spectral envelope and aperiodicity, and synthesised again along a melody (the
 WORLD vocoder, Morise et al. 2016): syllables keep their consonants, vowels are held as long as the note, formants move
 with the size of the singer, not with the pitch. Most voices at hand are women's or speak; half of these singers are
-men, and all sing. For the second, voices of nobody sing, made of random formants. Backing vocals are held vowels of
-both in chords, soft, wide and often dark, as behind the lead of pop songs. The licences of the recordings go on to what
-is made of them.
+men, and all sing, each in one of the `STYLES`. For the second, voices of nobody sing, made of random formants. Backing
+vocals are held vowels of both in chords, soft, wide and often dark, as behind the lead of pop songs. The licences of
+the recordings go on to what is made of them.
 """
 
 from __future__ import annotations
@@ -59,6 +59,49 @@ class Voice:
     """Share of noise in each bin."""
     syllables: list[tuple[int, int, int, int]]
     """First frame, where the vowel begins and ends, last frame."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """What a singer does with tones."""
+
+    glide: tuple[float, float] = (15.0, 60.0)
+    """Time constants in ms with which pitch goes from note to note."""
+    vibrato: float = 0.5
+    """Semitones at most, as all pitches here."""
+    drift: float = 0.15
+    jitter: float = 0.1
+    """From frame to frame."""
+    scoop: float = 0.0
+    """How far below its pitch a note begins."""
+    fall: float = 0.0
+    """How far it sinks before a rest."""
+    breath: float = 0.0
+    """Share of noise in what has none of its own, at most."""
+    tilt: tuple[float, float] = (-2.0, 2.0)
+    """dB per octave above 500 Hz."""
+    ring: float = 0.0
+    """dB around 3 kHz at most, the singer's formant."""
+    growl: float = 0.0
+    """How much every other (or third) period is weaker, at most."""
+    range: tuple[float, float] = (1.0, 1.0)
+    """Around which multiple of the singer's middle."""
+    spoken: bool = False
+    """Short notes, close together in pitch: rap."""
+
+
+STYLES = (
+    Style(),
+    Style(scoop=3.0, fall=3.0, vibrato=0.8),
+    Style(glide=(2.0, 8.0), vibrato=0.05, drift=0.02, jitter=0.02),  # pitch correction
+    Style(glide=(40.0, 120.0), vibrato=0.0, scoop=2.0, fall=5.0, drift=0.4, spoken=True),
+    Style(ring=12.0, tilt=(0.0, 4.0), vibrato=0.9, scoop=2.0),  # belting
+    Style(breath=0.6, tilt=(-5.0, -1.0), scoop=1.5, jitter=0.2),  # airy
+    Style(breath=0.3, tilt=(-6.0, -2.0), range=(1.5, 2.0)),  # head voice
+    Style(growl=0.9, jitter=0.5, tilt=(0.0, 5.0), breath=0.4, scoop=3.0, fall=3.0),  # rasp and growl
+)
+CHOIR = tuple(style for style in STYLES if style.breath or style == Style())
+"""Those of backing vocals."""
 
 
 @dataclass(frozen=True)
@@ -139,15 +182,19 @@ def invented(rng: np.random.Generator) -> Voice:
     return Voice(np.concatenate(pitch), power.astype(np.float32), np.concatenate(breath).astype(np.float32), syllables)
 
 
-def melody(rng: np.random.Generator) -> tuple[list[Note], tuple[int, ...]]:
+def melody(rng: np.random.Generator, spoken: bool) -> tuple[list[Note], tuple[int, ...]]:
     """Phrases of notes with rests between them, and the scale whose degrees they are."""
     scale = SCALES[rng.integers(len(SCALES))]
+    if spoken:
+        lengths, steps, most, line = [0.25, 0.25, 0.25, 0.5], [-1, 0, 0, 0, 1], 2, (8, 24)
+    else:
+        lengths, steps = [0.25, 0.5, 0.5, 0.5, 1.0, 1.0, 2.0], [-3, -2, -1, -1, 0, 1, 1, 2, 3, 4]
+        most, line = 6, (3, 11)
     beat, notes, degree, left = 60.0 / rng.uniform(65, 150), [], 0, SECONDS * 1000 / FRAME_MS
     while left > 0:
-        for _ in range(rng.integers(3, 11)):
-            step = int(rng.choice([-3, -2, -1, -1, 0, 1, 1, 2, 3, 4]))
-            degree = int(np.clip(degree + step, -5, 6))
-            seconds = beat * float(rng.choice([0.25, 0.5, 0.5, 0.5, 1.0, 1.0, 2.0]))
+        for _ in range(rng.integers(*line)):
+            degree = int(np.clip(degree + rng.choice(steps), 1 - most, most))
+            seconds = beat * float(rng.choice(lengths))
             notes.append(Note(max(int(seconds * 1000 / FRAME_MS), 20), degree))
         notes.append(Note(int(beat * rng.choice([0.5, 1.0, 2.0]) * 1000 / FRAME_MS), None))
         left = SECONDS * 1000 / FRAME_MS - sum(note.frames for note in notes)
@@ -191,18 +238,25 @@ def sing(
     notes: list[Note],
     sounding: list[Array],
     scale: tuple[int, ...],
+    style: Style,
     middle: float,
     size: float,
     above: int,
 ) -> Array:
     """One part of a melody: around `middle` Hz, formants times `size`, `above` so many degrees of the scale."""
     target, frames, gain = [], [], []
-    vibrato = np.zeros(0)
-    depth, speed = rng.uniform(0.0, 0.5), rng.uniform(4.6, 6.6)
-    for note, at in zip(notes, sounding, strict=True):
+    vibrato, bend = np.zeros(0), np.zeros(0)
+    depth, speed = rng.uniform(0.0, style.vibrato), rng.uniform(4.6, 6.6)
+    rests = [note.degree is None for note in notes]
+    for note, at, last in zip(notes, sounding, [*rests[1:], True], strict=True):
         length = note.frames
         octave, degree = divmod((note.degree or 0) + above, len(scale))
         target.append(np.full(length, 12.0 * octave + scale[degree] if note.degree is not None else np.nan))
+        ahead = np.arange(length)
+        below = rng.uniform(0, style.scoop) * (rng.random() < 0.4) * np.exp(-ahead / rng.uniform(6, 30))
+        sinking = rng.uniform(0, style.fall) * (last and rng.random() < 0.6)
+        below = below + sinking * np.exp(-ahead[::-1] / rng.uniform(10, 40))
+        bend = np.concatenate((bend, -below))
         frames.append(at if len(at) else np.full(length, -1.0))
         gain.append(np.full(length, rng.uniform(-3.0, 3.0)))
         seconds = np.arange(length) * FRAME_MS / 1000
@@ -211,9 +265,10 @@ def sing(
     at, semitone, level = np.concatenate(frames), np.concatenate(target), np.concatenate(gain)
     known = np.flatnonzero(~np.isnan(semitone))
     semitone = np.interp(np.arange(len(at)), known, semitone[known])
-    glide = np.exp(-FRAME_MS / rng.uniform(15.0, 60.0))
-    drift = np.convolve(rng.standard_normal(len(at)), np.hanning(81) / 6.0, "same") * rng.uniform(0.02, 0.15)
-    semitone = smoothed(semitone, glide) + vibrato + drift
+    glide = np.exp(-FRAME_MS / rng.uniform(*style.glide))
+    drift = np.convolve(rng.standard_normal(len(at)), np.hanning(81) / 6.0, "same") * rng.uniform(0, style.drift)
+    jitter = rng.standard_normal(len(at)) * rng.uniform(0, style.jitter)
+    semitone = smoothed(semitone, glide) + vibrato + bend + drift + jitter
     low = np.clip(at.astype(int), 0, len(voice.pitch) - 2)
     part = (at - low)[:, None].astype(np.float32)
     bins = voice.envelope.shape[1]
@@ -229,10 +284,26 @@ def sing(
     silent = at < 0
     pitch = np.where((voice.pitch[low] > 0) & ~silent, middle * 2 ** (semitone / 12), 0.0)
     level = smoothed(np.where(silent, -80.0, level), np.exp(-FRAME_MS / 15.0))
-    power = np.exp(read(voice.envelope).astype(np.float64)) * 10 ** (level / 10)[:, None]
-    breath = np.clip(read(voice.breath).astype(np.float64), 1e-3, 1.0)
+    hertz = np.maximum(np.arange(bins) * RATE / 2 / (bins - 1), 500.0)
+    colour = rng.uniform(*style.tilt) * np.log2(hertz / 500.0)
+    colour += rng.uniform(0, style.ring) * np.exp(-((np.log2(hertz / rng.uniform(2500, 3500)) / 0.3) ** 2))
+    power = np.exp(read(voice.envelope).astype(np.float64)) * 10 ** ((level[:, None] + colour) / 10)
+    airy = rng.uniform(0, style.breath) * np.clip(hertz / 4000.0, 0.3, 1.0)
+    breath = np.clip(read(voice.breath).astype(np.float64), airy + 1e-3, 1.0)
     wave: Array = pyworld.synthesize(pitch, np.ascontiguousarray(power), np.ascontiguousarray(breath), RATE, FRAME_MS)
+    if style.growl:
+        wave *= growl(rng, pitch, len(wave), style.growl)
     return wave
+
+
+def growl(rng: np.random.Generator, pitch: Array, samples: int, most: float) -> Array:
+    """Gains that make every other or third period weaker, now more, now less."""
+    frame = np.arange(samples) / (RATE * FRAME_MS / 1000)
+    phase = 2 * np.pi * np.cumsum(np.interp(frame, np.arange(len(pitch)), pitch)) / RATE
+    slow = smoothed(rng.standard_normal(len(pitch)), np.exp(-FRAME_MS / 300)) * 8
+    depth = rng.uniform(0.2, most) * np.clip(0.5 + np.interp(frame, np.arange(len(slow)), slow), 0, 1)
+    gains: Array = 1 - depth * (0.5 + 0.5 * np.sin(phase / rng.integers(2, 4)))
+    return gains
 
 
 def smoothed(values: Array, pole: float) -> Array:
@@ -258,15 +329,16 @@ def song(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
     size = {(True, True): (0.92, 1.06), (True, False): (0.76, 0.92), (False, True): (1.04, 1.2)}.get(
         (low, own < 190), (0.92, 1.1)
     )
-    alpha = rng.uniform(*size)
-    notes, scale = melody(rng)
+    alpha, style = rng.uniform(*size), STYLES[rng.integers(len(STYLES))]
+    middle *= rng.uniform(*style.range)
+    notes, scale = melody(rng, style.spoken)
     sounding = list(syllable_frames(rng, notes, singer.syllables))
-    lead = sing(rng, singer, notes, sounding, scale, middle, alpha, 0)
+    lead = sing(rng, singer, notes, sounding, scale, style, middle, alpha, 0)
     mixed = np.stack((lead, lead))
     kind = rng.random()
     others = [] if kind < 0.5 else [0] * int(rng.integers(1, 3)) if kind < 0.7 else harmonies(rng, scale)
     for above in others:
-        other = sing(rng, singer, notes, sounding, scale, middle, alpha * rng.uniform(0.96, 1.04), above)
+        other = sing(rng, singer, notes, sounding, scale, style, middle, alpha * rng.uniform(0.96, 1.04), above)
         delay, pan, gain = int(rng.uniform(0, 0.03) * RATE), rng.uniform(-1, 1), 10 ** (rng.uniform(-10, -1) / 20)
         other = gain * np.pad(other, (delay, 0))[: len(lead)]
         mixed += other * effects.sides(pan)
@@ -308,6 +380,7 @@ def backing(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
     rng = np.random.default_rng((*seed, 1))
     notes, scale = chords(rng), SCALES[rng.integers(2)]
     middle, attack = rng.uniform(110.0, 330.0), rng.uniform(30.0, 250.0)
+    style = CHOIR[rng.integers(len(CHOIR))]
     dark = signal.butter(2, rng.uniform(1200, 5000), fs=RATE, output="sos") if rng.random() < 0.5 else None
     swell = np.concatenate([np.full(n.frames, 0.0 if n.degree is None else rng.uniform(0.5, 1.0)) for n in notes])
     swell = smoothed(swell, np.exp(-FRAME_MS / attack))
@@ -315,9 +388,8 @@ def backing(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
     mixed = np.zeros((2, length))
     for above in rng.choice([0, 2, 4, len(scale), -len(scale)], int(rng.integers(2, 5)), replace=False):
         singer = recorded(rng, sources) if rng.random() < 0.5 else invented(rng)
-        wave = sing(
-            rng, singer, notes, held(rng, notes, singer.syllables), scale, middle, rng.uniform(0.85, 1.15), above
-        )
+        size, sounding = rng.uniform(0.85, 1.15), held(rng, notes, singer.syllables)
+        wave = sing(rng, singer, notes, sounding, scale, style, middle, size, above)
         wave = np.pad(wave, (int(rng.uniform(0, 0.05) * RATE), length))[:length]
         wave *= np.interp(np.arange(length), np.arange(len(swell)) * FRAME_MS / 1000 * RATE, swell)
         pan, gain = rng.uniform(-1, 1), 10 ** (rng.uniform(-9, 0) / 20) / max(np.sqrt(np.mean(wave**2)), 1e-6)
