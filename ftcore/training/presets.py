@@ -35,8 +35,8 @@ STARTER = TrainConfig(
     signal=SignalConfig(n_fft=4096, hop=2048, crop=96, pad=8),
     mix=MixConfig(
         instrumental=PartMix(
-            p_resample=0.2,
-            resample=(0.8, 1.25),
+            p_resample=0.6,
+            resample=(0.7, 1.4),
             p_another=0.3,
             p_drive=0.1,
             drive=20.0,
@@ -47,8 +47,10 @@ STARTER = TrainConfig(
             narrow=0.5,
         ),
         vocal=PartMix(
-            p_resample=0.7,
-            p_formants=0.4,
+            p_resample=0.8,
+            resample=(0.5, 1.3),
+            p_formants=0.6,
+            formants=(0.8, 1.1),
             p_another=0.25,
             p_double=0.25,
             p_equaliser=0.5,
