@@ -8,21 +8,35 @@ What was trained further on other data forgets less when it is averaged with whe
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import torch
 
 from ftcore import checkpoint
 from ftcore.checkpoint import Checkpoint
+from ftcore.errors import FtError
 
 
-def main(paths: list[Path], out: Path) -> None:
-    """Write the mean, with the provenance of the last one but for its scores."""
+def main() -> None:
+    """Write the mean."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("out", type=Path)
+    args = parser.parse_args()
+    try:
+        average(args.checkpoints, args.out)
+    except FtError as error:
+        raise SystemExit(str(error)) from None
+
+
+def average(paths: list[Path], out: Path) -> None:
+    """Write the mean, with the provenance of the last one but for its scores. Raises FtError."""
     checkpoints = [checkpoint.load(path) for path in paths]
     last = checkpoints[-1]
-    if any(each.network.config != last.network.config or each.signal != last.signal for each in checkpoints):
-        raise SystemExit("the checkpoints are not of one network")
+    for path, each in zip(paths, checkpoints, strict=True):
+        if each.network.config != last.network.config or each.signal != last.signal:
+            raise FtError(f"{path}: another network than that of {paths[-1]}")
     states = [each.network.state_dict() for each in checkpoints]
     mean = {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[-1]}
     last.network.load_state_dict(mean)
@@ -32,4 +46,4 @@ def main(paths: list[Path], out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main([Path(path) for path in sys.argv[1:-1]], Path(sys.argv[-1]))
+    main()

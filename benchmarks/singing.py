@@ -84,7 +84,7 @@ class Style:
     """dB around 3 kHz at most, the singer's formant."""
     growl: float = 0.0
     """How much every other (or third) period is weaker, at most."""
-    range: tuple[float, float] = (1.0, 1.0)
+    register: tuple[float, float] = (1.0, 1.0)
     """Around which multiple of the singer's middle."""
     spoken: bool = False
     """Short notes, close together in pitch: rap."""
@@ -97,7 +97,7 @@ STYLES = (
     Style(glide=(40.0, 120.0), vibrato=0.0, scoop=2.0, fall=5.0, drift=0.4, spoken=True),
     Style(ring=12.0, tilt=(0.0, 4.0), vibrato=0.9, scoop=2.0),  # belting
     Style(breath=0.6, tilt=(-5.0, -1.0), scoop=1.5, jitter=0.2),  # airy
-    Style(breath=0.3, tilt=(-6.0, -2.0), range=(1.5, 2.0)),  # head voice
+    Style(breath=0.3, tilt=(-6.0, -2.0), register=(1.5, 2.0)),  # head voice
     Style(growl=0.9, jitter=0.5, tilt=(0.0, 5.0), breath=0.4, scoop=3.0, fall=3.0),  # rasp and growl
 )
 CHOIR = tuple(style for style in STYLES if style.breath or style == Style())
@@ -330,7 +330,7 @@ def song(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
         (low, own < 190), (0.92, 1.1)
     )
     alpha, style = rng.uniform(*size), STYLES[rng.integers(len(STYLES))]
-    middle *= rng.uniform(*style.range)
+    middle *= rng.uniform(*style.register)
     notes, scale = melody(rng, style.spoken)
     sounding = list(syllable_frames(rng, notes, singer.syllables))
     lead = sing(rng, singer, notes, sounding, scale, style, middle, alpha, 0)

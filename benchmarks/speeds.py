@@ -17,6 +17,7 @@ from statistics import mean
 import numpy as np
 import soxr
 
+from ftcore.errors import FtError
 from ftcore.evaluation import Pair, find_pairs, load_pair, usdr
 from ftcore.separator import Separator
 
@@ -26,14 +27,21 @@ PLAYED = {"voice": ("vocals",), "music": ("instrumental",), "both": ("vocals", "
 
 
 def main() -> None:
-    """Print a table per folder of pairs."""
+    """Measure a model."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--real", type=Path, required=True, help="a folder of pairs")
     parser.add_argument("--model", default="starter")
     args = parser.parse_args()
-    separator = Separator(args.model)
-    for folder in (args.work / "validation", args.work / "seen", args.real):
+    try:
+        tables(Separator(args.model), (args.work / "validation", args.work / "seen", args.real))
+    except FtError as error:
+        raise SystemExit(str(error)) from None
+
+
+def tables(separator: Separator, folders: tuple[Path, ...]) -> None:
+    """Print a table per folder of pairs. Raises FtError."""
+    for folder in folders:
         pairs = [load_pair(track) for track in find_pairs(folder)]
         print(f"{folder.name}: {mean(gain(separator, pair) for pair in pairs):.2f} as it is")
         print(f"| played faster | {' | '.join(map(str, SPEEDS))} |")
