@@ -1,16 +1,17 @@
 """Make singers of spoken, shouted and sung syllables: melodies in every range, harmonies, doubles, backing vocals.
 
     pip install pyworld-prebuilt
-    python -m benchmarks.singing WORK [--minutes 90] [--seed 0]
+    python -m benchmarks.singing WORK [--minutes 90] [--seed 0] [--men 0.5]
 
-WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/vocal` gets `sung_NNN.flac` and `invented_NNN.flac`,
-each so many minutes, and `WORK/synthetic/backing` a third as many of `backing_NNN.flac`. For the first, dry recordings
-of single voices are analysed into pitch, spectral envelope and aperiodicity, and synthesised again along a melody (the
-WORLD vocoder, Morise et al. 2016): syllables keep their consonants, vowels are held as long as the note, formants move
-with the size of the singer, not with the pitch. Most voices at hand are women's or speak; half of these singers are
-men, and all sing, each in one of the `STYLES`. For the second, voices of nobody sing, made of random formants. Backing
-vocals are held vowels of both in chords, soft, wide and often dark, as behind the lead of pop songs. The licences of
-the recordings go on to what is made of them.
+WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/vocal` gets `sung_SEED_NNN.flac` and
+`invented_SEED_NNN.flac`, each so many minutes, and `WORK/synthetic/backing` a third as many of
+`backing_SEED_NNN.flac`: those of another seed join them. For the first, dry recordings of single voices are analysed
+into pitch, spectral envelope and aperiodicity, and synthesised again along a melody (the WORLD vocoder, Morise et al.
+2016): syllables keep their consonants, vowels are held as long as the note, formants move with the size of the singer,
+not with the pitch. Most voices at hand are women's or speak; half of these singers (`--men`) are men, and all sing,
+each in one of the `STYLES`. For the second, voices of nobody sing, made of random formants. Backing vocals are held
+vowels of both in chords, soft, wide and often dark, as behind the lead of pop songs. The licences of the recordings go
+on to what is made of them.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import argparse
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -319,12 +320,15 @@ def recorded(rng: np.random.Generator, sources: list[Path]) -> Voice:
     return found
 
 
-def song(path: Path, sources: list[Path], seed: tuple[int, int]) -> None:
-    """Write one a cappella of a minute, sung by one of the recordings, or without any by an invented voice."""
+def song(path: Path, sources: list[Path], seed: tuple[int, int], men: float = 0.5) -> None:
+    """Write one a cappella of a minute, sung by one of the recordings, or without any by an invented voice.
+
+    men: how likely the singer is one.
+    """
     rng = np.random.default_rng(seed)
     singer = recorded(rng, sources) if sources else invented(rng)
     own = float(np.median(singer.pitch[singer.pitch > 0]))
-    low = rng.random() < 0.5
+    low = rng.random() < men
     middle = rng.uniform(95.0, 200.0) if low else rng.uniform(190.0, 400.0)
     size = {(True, True): (0.92, 1.06), (True, False): (0.76, 0.92), (False, True): (1.04, 1.2)}.get(
         (low, own < 190), (0.92, 1.1)
@@ -408,6 +412,7 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--minutes", type=int, default=90)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--men", type=float, default=0.5, help="share of men among those who sing songs")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
     sources = sorted(path for path in (args.work / "train" / "vocal").iterdir() if path.name.startswith(DRY))
@@ -416,13 +421,13 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     songs = args.minutes * 60 // SECONDS
     kinds = (
-        (leads / "sung", song, sources, songs),
-        (leads / "invented", song, [], songs),
+        (leads / "sung", partial(song, men=args.men), sources, songs),
+        (leads / "invented", partial(song, men=args.men), [], songs),
         (choirs / "backing", backing, sources, songs // 3),
     )
     with ProcessPoolExecutor(args.processes) as pool:
         jobs = [
-            pool.submit(sung, stem.with_name(f"{stem.name}_{n:03}.flac"), voices, (args.seed, n))
+            pool.submit(sung, stem.with_name(f"{stem.name}_{args.seed}_{n:03}.flac"), voices, (args.seed, n))
             for stem, sung, voices, count in kinds
             for n in range(count)
         ]
