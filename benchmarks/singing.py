@@ -320,7 +320,7 @@ def recorded(rng: np.random.Generator, sources: list[Path]) -> Voice:
     return found
 
 
-def song(path: Path, sources: list[Path], seed: tuple[int, int], men: float = 0.5) -> None:
+def song(path: Path, sources: list[Path], seed: tuple[int, int], *, men: float) -> None:
     """Write one a cappella of a minute, sung by one of the recordings, or without any by an invented voice.
 
     men: how likely the singer is one.
@@ -415,10 +415,15 @@ def main() -> None:
     parser.add_argument("--men", type=float, default=0.5, help="share of men among those who sing songs")
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    sources = sorted(path for path in (args.work / "train" / "vocal").iterdir() if path.name.startswith(DRY))
+    if not 0.0 <= args.men <= 1.0:
+        parser.error(f"--men {args.men}: a share is from 0 to 1")
+    folder = args.work / "train" / "vocal"
+    sources = sorted(path for path in folder.glob("*") if path.name.startswith(DRY))
+    if not sources:
+        parser.error(f"{folder}: no dry recordings")
     leads, choirs = (args.work / "synthetic" / name for name in ("vocal", "backing"))
-    for folder in (leads, choirs):
-        folder.mkdir(parents=True, exist_ok=True)
+    for made in (leads, choirs):
+        made.mkdir(parents=True, exist_ok=True)
     songs = args.minutes * 60 // SECONDS
     kinds = (
         (leads / "sung", partial(song, men=args.men), sources, songs),
