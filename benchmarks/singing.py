@@ -289,6 +289,7 @@ def sing(
     colour = rng.uniform(*style.tilt) * np.log2(hertz / 500.0)
     colour += rng.uniform(0, style.ring) * np.exp(-((np.log2(hertz / rng.uniform(2500, 3500)) / 0.3) ** 2))
     power = np.exp(read(voice.envelope).astype(np.float64)) * 10 ** ((level[:, None] + colour) / 10)
+    power = np.maximum(power, np.finfo(np.float64).tiny)  # WORLD takes its logarithm
     airy = rng.uniform(0, style.breath) * np.clip(hertz / 4000.0, 0.3, 1.0)
     breath = np.clip(read(voice.breath).astype(np.float64), airy + 1e-3, 1.0)
     wave: Array = pyworld.synthesize(pitch, np.ascontiguousarray(power), np.ascontiguousarray(breath), RATE, FRAME_MS)
