@@ -4,9 +4,9 @@
 
 WORK is what `benchmarks/starter_data.py` wrote; PAIRS are real songs. At another speed no recording is one that was
 trained on, and voices are in another range: a model that gains more there does not know the range they were in, one
-that gains less knows the recordings, not music or voices. Between two semitones, tones fall between the keys of a piano:
-a model to which that matters knows instruments by their tuning, and takes singers who are in tune for some. Figures are gains in vocals uSDR over the mixture itself, in
-dB, means over the pairs, each through the shipped pipeline.
+that gains less knows the recordings, not music or voices. Half a semitone off, tones lie between the keys of a piano: a
+model to which that matters knows instruments by their tuning, which singers who are in tune share. Figures are gains in
+vocals uSDR over the mixture itself, in dB, means over the pairs, each through the shipped pipeline.
 """
 
 from __future__ import annotations

@@ -35,7 +35,7 @@ STARTER = TrainConfig(
     signal=SignalConfig(n_fft=4096, hop=2048, crop=96, pad=8),
     mix=MixConfig(
         instrumental=PartMix(
-            p_resample=0.6,
+            p_resample=1.0,  # else what is tuned to a piano's keys counts as music, and singers are in tune
             resample=(0.7, 1.4),
             p_another=0.3,
             p_drive=0.1,
@@ -47,7 +47,7 @@ STARTER = TrainConfig(
             narrow=0.5,
         ),
         vocal=PartMix(
-            p_resample=0.8,
+            p_resample=1.0,
             resample=(0.5, 1.3),
             p_formants=0.6,
             formants=(0.8, 1.1),
