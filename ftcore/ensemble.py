@@ -1,4 +1,4 @@
-"""Several separations of one song, made one: other models, or the same one with its windows elsewhere.
+"""Several separations of one song, made one: other models, or the same one at another speed.
 
 Axes: N separations, C channels of the file, F bins, T frames.
 """

@@ -42,12 +42,9 @@ class Windowing:
     """Frames of context on either side; beyond the song's ends they are zero."""
     batch: int = 1
     """Windows that go through the network at once."""
-    shift: int = 0
-    """Frames by which the first window begins before the song, so that all windows lie elsewhere."""
 
     def fitted(self, frames: int) -> Windowing:
         """As few windows as hold `frames`, all equally full; an even number, so that two processors end together."""
-        frames += self.shift
         count = -(-frames // self.crop)
         count += count % 2 if count > 1 else 0
         return replace(self, crop=max(-(-frames // max(count, 1)), 1))
@@ -117,31 +114,30 @@ def vocal_frames(frames: Iterable[Complex], model: Model, windowing: Windowing, 
         pool.shutdown(cancel_futures=True)
 
 
-def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, slice]]:
-    """Cut frames [G, A, F, T] into n * crop + 2 * pad each, n the batch or (at the end) what is left, and say which
+def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, int]]:
+    """Cut frames [G, A, F, T] into n * crop + 2 * pad each, n the batch or (at the end) what is left, and say how many
     of the n * crop in the middle are the song's.
     """
     crop, pad = windowing.crop, windowing.pad
     step = crop * windowing.batch
-    early = windowing.shift
     buffer: Complex | None = None  # `pad` frames of context, then the frames not yet separated
     for chunk in frames:
         if buffer is None:
-            buffer = np.zeros((*chunk.shape[:-1], pad + early), np.complex64)
+            buffer = np.zeros((*chunk.shape[:-1], pad), np.complex64)
         buffer = np.concatenate((buffer, chunk), axis=-1)
         while buffer.shape[-1] >= step + 2 * pad:
-            yield buffer[..., : step + 2 * pad], slice(early, None)
-            buffer, early = buffer[..., step:], 0
+            yield buffer[..., : step + 2 * pad], step
+            buffer = buffer[..., step:]
     while buffer is not None and buffer.shape[-1] > pad:
         left = min(buffer.shape[-1] - pad, step)
         size = -left % crop + left + 2 * pad
         part = np.pad(buffer, [(0, 0)] * 3 + [(0, max(size - buffer.shape[-1], 0))])
-        yield part[..., :size], slice(early, left)
-        buffer, early = buffer[..., left:], 0
+        yield part[..., :size], left
+        buffer = buffer[..., left:]
 
 
-def _separate(z: Complex, kept: slice, model: Model, windowing: Windowing, peak: float) -> Complex:
-    """[G, A, F, n * crop + 2 * pad] -> those frames of the n * crop in the middle that are kept, of the vocals."""
+def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, peak: float) -> Complex:
+    """[G, A, F, n * crop + 2 * pad] -> the first frames kept of the n * crop in the middle, of the vocals."""
     network, (crop, pad) = model.info.network, (windowing.crop, windowing.pad)
     starts = range(0, z.shape[-1] - 2 * pad, crop)
     cut = np.concatenate([z[..., s : s + crop + 2 * pad] for s in starts])  # [n * G, A, F, T]
@@ -158,7 +154,7 @@ def _separate(z: Complex, kept: slice, model: Model, windowing: Windowing, peak:
     else:
         vocals[:, :, :-1] = middle[:, :, :-1] * (1.0 - y)
         vocals[:, :, -1] = middle[:, :, -1]  # as the original does: its mask is 0 there
-    return np.concatenate(np.split(vocals, len(starts)), axis=-1)[..., kept]
+    return np.concatenate(np.split(vocals, len(starts)), axis=-1)[..., :kept]
 
 
 def _grouped(blocks: Iterable[Block], rate: int, target: int, groups: Index) -> Iterator[Block]:

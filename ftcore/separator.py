@@ -29,6 +29,8 @@ STEMS: tuple[Stem, ...] = get_args(Stem)
 ProgressCallback = Callable[[float, float], None]
 """Called with (seconds of audio done, seconds in all) after every window."""
 
+SEMITONE = 2 ** (1 / 12)
+
 Named = str | Path | Model
 """A model: its name, the path of an exported one, or an open one."""
 
@@ -57,8 +59,8 @@ class Separator:
     `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble`
     says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N; `crop`
     and `pad` (frames) default to what the model says (`crop` to that or less: all windows of a song are equally full).
-    `tta` separates once more with all windows shifted by half of one and averages, for twice the time. Raises FtError
-    when a model cannot be opened.
+    `tta` (test-time augmentation) separates the song played a semitone lower and once more a semitone higher, and
+    averages, for twice the time. Raises FtError when a model cannot be opened.
     """
 
     def __init__(
@@ -75,8 +77,9 @@ class Separator:
         given = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
         self.models: list[Model] = [opened(m, device) for m in given]
         self.ensemble = ensemble
+        self.speeds = (1 / SEMITONE, SEMITONE) if tta else (1.0,)
         self.crop = crop
-        self.windowings = []
+        self.windowings: list[Windowing] = []
         for each in self.models:
             signal = each.info.signal
             windowing = Windowing(
@@ -84,8 +87,7 @@ class Separator:
             )
             if windowing.crop < 1 or windowing.pad < 0 or batch < 1:
                 raise UsageError("crop and batch must be at least 1, pad at least 0")
-            shifts = (0, windowing.crop // 2) if tta else (0,)
-            self.windowings.append([dataclasses.replace(windowing, shift=shift) for shift in shifts])
+            self.windowings.append(windowing)
 
     @property
     def provider(self) -> str:
@@ -195,11 +197,9 @@ class Separator:
 
     def smaller(self) -> bool:
         """Halve the batch, for a device that ran out of memory; False where it is 1 already."""
-        if self.windowings[0][0].batch == 1:
+        if self.windowings[0].batch == 1:
             return False
-        self.windowings = [
-            [dataclasses.replace(w, batch=max(w.batch // 2, 1)) for w in shifted] for shifted in self.windowings
-        ]
+        self.windowings = [dataclasses.replace(w, batch=max(w.batch // 2, 1)) for w in self.windowings]
         return True
 
     def _separate(
@@ -214,24 +214,25 @@ class Separator:
         if rate not in audio.RATES:
             raise FtError(f"{rate} Hz is outside {audio.RATES.start} to {audio.RATES.stop - 1} Hz")
         each = []
-        for model, windowings in zip(self.models, self.windowings, strict=True):
+        for model, windowing in zip(self.models, self.windowings, strict=True):
             peak = 1.0
             if model.info.network.normalisation == "song_peak":
                 peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
             signal = model.info.signal
-            frames = 2 + samples * signal.sample_rate // (rate * signal.hop)
-            shifted = [
-                separate_blocks(
+            estimates = []
+            for speed in self.speeds:
+                played = round(rate * speed)  # a song that is read as of another rate has another speed
+                frames = 2 + samples * signal.sample_rate // (played * signal.hop)
+                estimate = separate_blocks(
                     blocks(),
-                    rate=rate,
+                    rate=played,
                     channels=channels,
                     model=model,
-                    windowing=w if self.crop else w.fitted(frames),
+                    windowing=windowing if self.crop else windowing.fitted(frames),
                     peak=peak,
                 )
-                for w in windowings
-            ]
-            each.append(combine(shifted, "mean"))
+                estimates.append(estimate)
+            each.append(combine(estimates, "mean"))
         done = 0
         for mixture, vocals in combine(each, self.ensemble):
             yield mixture, vocals

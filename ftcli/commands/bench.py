@@ -88,7 +88,7 @@ def write_song(path: Path, seconds: int, rate: int) -> None:
 
 def describe(model: str, separator: Separator) -> dict[str, Any]:
     """What is measured, on what."""
-    info, windowing = separator.models[0].info, separator.windowings[0][0]
+    info, windowing = separator.models[0].info, separator.windowings[0]
     return {
         "version": VERSION,
         "ft": __version__,

@@ -37,7 +37,7 @@ def separate(
         Literal["mean", "min", "max"], typer.Option(help="How the vocals of several models become one.")
     ] = "mean",
     tta: Annotated[
-        bool, typer.Option("--tta", help="Separate twice with shifted windows, average: twice the time.")
+        bool, typer.Option("--tta", help="Separate a semitone lower and higher, average: twice the time.")
     ] = False,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
     stem: Annotated[Literal["all", "vocals", "instrumental"], typer.Option(help="Which stems to write.")] = "all",
