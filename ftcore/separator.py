@@ -60,7 +60,8 @@ class Separator:
     says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N; `crop`
     and `pad` (frames) default to what the model says (`crop` to that or less: all windows of a song are equally full).
     `tta` (test-time augmentation) separates the song played a semitone lower and once more a semitone higher, and
-    averages, for twice the time. Raises FtError when a model cannot be opened.
+    averages, for twice the time. Raises FtError when a model cannot be opened, UsageError for windows
+    without frames or with too many.
     """
 
     def __init__(
@@ -80,14 +81,17 @@ class Separator:
         self.speeds = (1 / SEMITONE, SEMITONE) if tta else (1.0,)
         self.crop = crop
         self.windowings: list[Windowing] = []
+        if batch < 1:
+            raise UsageError(f"batch must be at least 1, not {batch}")
         for each in self.models:
             signal = each.info.signal
-            windowing = Windowing(
-                crop=signal.crop if crop is None else crop, pad=signal.pad if pad is None else pad, batch=batch
-            )
-            if windowing.crop < 1 or windowing.pad < 0 or batch < 1:
-                raise UsageError("crop and batch must be at least 1, pad at least 0")
-            self.windowings.append(windowing)
+            try:
+                signal = dataclasses.replace(
+                    signal, crop=signal.crop if crop is None else crop, pad=signal.pad if pad is None else pad
+                )
+            except FtError as error:
+                raise UsageError(str(error)) from None
+            self.windowings.append(Windowing(crop=signal.crop, pad=signal.pad, batch=batch))
 
     @property
     def provider(self) -> str:

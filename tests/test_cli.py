@@ -187,7 +187,10 @@ def test_usage_errors_are_one_line_and_status_2(song: Path, capsys: pytest.Captu
         (("separate", song, "--format", "flac", "--bit-depth", "32f"), "no floating point"),
         (("separate", song, "--format", "ogg", "--bit-depth", "16"), "no bit depth"),
         (("separate", song, "--skip-existing", "--overwrite"), "exclude each other"),
-        (("separate", song, "--crop", "0"), "crop and batch must be at least 1"),
+        (("separate", song, "--crop", "0"), "crop must be 1 to 4096, not 0"),
+        (("separate", song, "--crop", "4096"), "crop and twice pad must be 4096 frames at most"),
+        (("separate", song, "--pad", "-1"), "pad must be 0 to 2048, not -1"),
+        (("separate", song, "--batch", "0"), "batch must be at least 1, not 0"),
         (("separate", song, "--two-stems", "drums"), "vocals and instrumental"),
         (("export", "tflite", song, "-o", "x"), "installed: onnx"),
     ):
