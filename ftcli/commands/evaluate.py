@@ -24,6 +24,9 @@ def evaluate(
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of `ft models list`, an .onnx file, or a checkpoint.")
     ] = "starter",
+    tta: Annotated[
+        bool, typer.Option("--tta", help="Separate a semitone lower and higher, average: twice the time.")
+    ] = False,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.")] = None,
     each: Annotated[bool, typer.Option("--each", help="Also print every track's vocals.")] = False,
@@ -41,7 +44,8 @@ def evaluate(
     from ftcore.separator import Separator
 
     tracks = find_pairs(pairs)
-    separator = Separator(open_checkpoint(model, device) if model.endswith(".safetensors") else model, device=device)
+    opened = open_checkpoint(model, device) if model.endswith(".safetensors") else model
+    separator = Separator(opened, device=device, tta=tta)
 
     def separated(pair: Pair) -> Stems:
         return separator.separate(pair.mixture, pair.rate)
