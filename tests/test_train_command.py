@@ -60,10 +60,11 @@ def test_the_whole_way(arguments: list[str | Path], tmp_path: Path, monkeypatch:
         ft(*shlex.split(line.replace("--preset starter", "--preset tiny").replace("44100", "8000"))[1:])
 
     one, two, three = (tmp_path / name for name in ("one", "two", "three"))
-    assert all(falls(run) for run in (one, two, three))
+    assert all(falls(run) for run in (one, two))
+    two_gain, three_gain = (rows(run)[-1]["scores"]["vocals_usdr_gain"] for run in (two, three))
+    assert three_gain > two_gain > 1.0  # the third stage's loss, which begins low, differs more from item to item
     assert falls(three, "discriminator")
     assert rows(one)[-1]["scores"].keys() == {"minus_l1"}
-    assert min(rows(run)[-1]["scores"]["vocals_usdr_gain"] for run in (two, three)) > 1.0
     stages = [checkpoint.load(run / "best.safetensors").provenance["stage"] for run in (one, two, three)]
     assert stages == ["pretrain", "supervised", "fgan"]
     scores = json.loads((tmp_path / "scores.json").read_text())["rows"]["three/best.safetensors"]["total"]
