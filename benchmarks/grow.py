@@ -53,9 +53,13 @@ def main() -> None:
 
 
 def grown(small: nn.Module, config: NetworkConfig) -> Generator:
-    """A network of a config that is wider on all levels but the last, or deeper, or both. Raises FtError."""
+    """A network of a config that is wider on levels but the last, or has more latent blocks. Raises FtError."""
+    assert isinstance(small, Generator)
+    less = [new < old for new, old in zip(config.multipliers, small.config.multipliers, strict=False)]
+    if any(less) or config.levels != small.config.levels or config.latent_layers < small.config.latent_layers:
+        raise FtError("a network grows: as many levels, none narrower, no fewer latent blocks")
     network = build(config)
-    assert isinstance(small, Generator) and isinstance(network, Generator)
+    assert isinstance(network, Generator)
     if config.level_channels(config.levels - 1) != small.config.level_channels(config.levels - 1):
         raise FtError("the last level keeps its width: norms of the latent blocks go over all its channels")
     inputs, source = inputs_of(small.config, config), small.state_dict()
@@ -106,10 +110,11 @@ def inputs_of(old: NetworkConfig, new: NetworkConfig) -> dict[str, Tensor]:
 def quieten(block: ConvolutionalTransformerEncoder) -> None:
     """Let a block add nothing, or where a squared ReLU would not learn from zero, next to nothing."""
     for layer in (block.glu[0], block.conv2[1], block.attn.o_proj, block.conv4):
-        nn.init.zeros_(layer.weight), nn.init.zeros_(layer.bias)
+        for parameter in layer.parameters():
+            nn.init.zeros_(parameter)
     for layer in (block.conv1a, block.conv1b[1]):
-        with torch.no_grad():
-            layer.weight.mul_(0.1), layer.bias.mul_(0.1)
+        for parameter in layer.parameters():
+            parameter.data *= 0.1
 
 
 if __name__ == "__main__":

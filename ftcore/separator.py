@@ -30,6 +30,7 @@ ProgressCallback = Callable[[float, float], None]
 """Called with (seconds of audio done, seconds in all) after every window."""
 
 SEMITONE = 2 ** (1 / 12)
+"""Speed at which a song sounds a semitone higher."""
 
 Named = str | Path | Model
 """A model: its name, the path of an exported one, or an open one."""

@@ -59,7 +59,8 @@ def evaluate(
     for name, definition in DEFINITIONS.items():
         typer.echo(f"{name} in dB: {definition}")
     if json_file is not None:
-        report = {"version": VERSION, "ft": __version__, "definitions": DEFINITIONS, "model": model, "rows": rows}
+        told = {"version": VERSION, "ft": __version__, "definitions": DEFINITIONS, "model": model, "tta": tta}
+        report = {**told, "rows": rows}
         write_bytes(json_file, json.dumps(report, indent=1).encode())
 
 
