@@ -1,16 +1,16 @@
-"""A checkpoint's network made wider and deeper, or its bands overlap, with the same output.
+"""A checkpoint's network made wider and deeper, with the same output.
 
-    python -m benchmarks.grow CHECKPOINT OUT.safetensors \\
-        [--multipliers 4 6 8 6] [--latent-layers 3] [--band-overlap 3] [--seed 0]
+    python -m benchmarks.grow CHECKPOINT OUT.safetensors --multipliers 4 6 8 6 --latent-layers 3 [--seed 0]
 
-New channels of the U-Net begin at random and are read with weights of zero (Chen et al. 2016, "Net2Net"), as are bins
-that a band did not reach before; new latent blocks follow the old ones and begin by adding next to nothing. The last
-level keeps its width, over which the latent blocks' norms go.
+New channels of the U-Net begin at random and are read with weights of zero (Chen et al. 2016, "Net2Net"); new latent
+blocks follow the old ones and begin by adding next to nothing. The last level keeps its width, over which the latent
+blocks' norms go.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from pathlib import Path
 
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from ftcore import checkpoint
 from ftcore.checkpoint import Checkpoint
-from ftcore.config import NetworkConfig, overlay
+from ftcore.config import NetworkConfig
 from ftcore.errors import FtError
 from ftcore.nn.families import build
 from ftcore.nn.network import Generator
@@ -30,16 +30,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoint", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--multipliers", type=int, nargs="+")
-    parser.add_argument("--latent-layers", type=int)
-    parser.add_argument("--band-overlap", type=int)
+    parser.add_argument("--multipliers", type=int, nargs="+", required=True)
+    parser.add_argument("--latent-layers", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
     torch.manual_seed(args.seed)
     try:
         small = checkpoint.load(args.checkpoint)
-        chosen = {key: getattr(args, key) for key in ("multipliers", "latent_layers", "band_overlap")}
-        config = overlay(small.network.config, {key: value for key, value in chosen.items() if value is not None})
+        config = dataclasses.replace(
+            small.network.config, multipliers=tuple(args.multipliers), latent_layers=args.latent_layers
+        )
         network = grown(small.network, config)
         provenance = {**small.provenance, "grown_from": args.checkpoint.name}
         checkpoint.save(args.out, Checkpoint(network=network, signal=small.signal, provenance=provenance))
@@ -53,19 +53,16 @@ def main() -> None:
 
 
 def grown(small: nn.Module, config: NetworkConfig) -> Generator:
-    """A network of a config that is wider on levels but the last, or has more latent blocks or bands that reach
-    farther. Raises FtError.
-    """
+    """A network of a config that is wider on levels but the last, or has more latent blocks. Raises FtError."""
     assert isinstance(small, Generator)
-    less = [new < old for new, old in zip(sizes(config), sizes(small.config), strict=False)]
-    if any(less) or config.levels != small.config.levels:
-        raise FtError("a network grows: as many levels, none narrower, no fewer latent blocks, no smaller overlap")
+    less = [new < old for new, old in zip(config.multipliers, small.config.multipliers, strict=False)]
+    if any(less) or config.levels != small.config.levels or config.latent_layers < small.config.latent_layers:
+        raise FtError("a network grows: as many levels, none narrower, no fewer latent blocks")
     network = build(config)
     assert isinstance(network, Generator)
     if config.level_channels(config.levels - 1) != small.config.level_channels(config.levels - 1):
         raise FtError("the last level keeps its width: norms of the latent blocks go over all its channels")
     inputs, source = inputs_of(small.config, config), small.state_dict()
-    further = config.band_overlap - small.config.band_overlap
     for name, tensor in network.state_dict().items():
         if name not in source:  # of a latent block that is new
             continue
@@ -76,31 +73,17 @@ def grown(small: nn.Module, config: NetworkConfig) -> Generator:
             where[0] = inputs[part]
         elif weight in ("conv1.weight", "identity.weight"):
             where[1] = inputs[part]
-        elif name.startswith("encoder.split.weights"):
-            where[1] = middle(old.shape[1], tensor.shape[1], further)
         elif name.startswith("out.weights"):
-            where[1], where[2] = inputs["out"], middle(old.shape[2], tensor.shape[2], further)
+            where[1] = inputs["out"]
         if weight in ("conv1.weight", "identity.weight", "conv2.weight") or name.endswith("embed.weight"):
             tensor[: len(old)] = 0.0  # what was there reads nothing of what is new
-        elif name.startswith(("encoder.split.weights", "out.weights")):
+        elif name.startswith("out.weights"):
             tensor.zero_()
         tensor[torch.meshgrid(*where, indexing="ij")] = old
     for block in network.encoder.latent[small.config.latent_layers :]:
         assert isinstance(block, ConvolutionalTransformerEncoder)
         quieten(block)
     return network
-
-
-def sizes(config: NetworkConfig) -> tuple[int, ...]:
-    """What a network may have more of."""
-    return config.latent_layers, config.band_overlap, *config.multipliers
-
-
-def middle(old: int, new: int, further: int) -> Tensor:
-    """Where the bins of channels [C, W] flattened, `old` in all, are when each channel has `further` on either side."""
-    if not further:
-        return torch.arange(old)
-    return torch.arange(new).reshape((new - old) // (2 * further), -1)[:, further:-further].flatten()
 
 
 def inputs_of(old: NetworkConfig, new: NetworkConfig) -> dict[str, Tensor]:

@@ -27,7 +27,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "audio_channels": (1, 64),
     "features": (2, 1 << 15),
     "bands": (0, 1 << 12),
-    "band_overlap": (0, 1 << 12),
     "channels": (1, 1 << 12),
     "multipliers": (1, 1 << 8),
     "attention_maps": (0, 1 << 8),
@@ -101,8 +100,6 @@ class NetworkConfig(SpectralConfig):
 
     bands: int = 0
     """Bands that take the place of bins on level 1: narrow below, wide above (see `ftcore.nn.bands`); 0 = none."""
-    band_overlap: int = 0
-    """Bins that each band reaches into both of its neighbours, at most half of the narrowest band."""
     channels: int = 8
     """Base width c; level i has c * multipliers[i] channels."""
     multipliers: tuple[int, ...] = (1, 2, 4, 6, 8, 10, 12, 14, 16)

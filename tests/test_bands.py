@@ -7,7 +7,6 @@ from itertools import accumulate, pairwise
 import pytest
 import torch
 
-from ftcore.errors import FtError
 from ftcore.nn.bands import BandMerge, BandSplit, band_widths
 
 
@@ -42,34 +41,6 @@ def test_a_band_hears_its_own_bins_only_and_goes_back_to_them() -> None:
         assert torch.allclose(y[..., band], split(x)[..., band])
         assert y.any(dim=(0, 1, 2)).nonzero().flatten().tolist() == [band]
         assert merge(y).any(dim=(0, 1, 2)).nonzero().flatten().tolist() == list(bins)
-
-
-@pytest.mark.parametrize("overlap", [1, 2])
-def test_bands_that_overlap_hear_and_answer_so_many_bins_beyond_their_own(overlap: int) -> None:
-    torch.manual_seed(0)
-    bins, bands = 256, 16
-    split, merge = BandSplit(2, 3, bins, bands, overlap), BandMerge(3, 4, bins, bands, overlap)
-    x = torch.randn(2, 2, 5, bins, requires_grad=True)
-    y = torch.zeros(2, 3, 5, bands)
-    for band, own in enumerate(ranges(bins, bands)):
-        reached = list(range(max(own.start - overlap, 0), min(own.stop + overlap, bins)))
-        (heard,) = torch.autograd.grad(split(x)[..., band].sum(), x)
-        assert heard.any(dim=(0, 1, 2)).nonzero().flatten().tolist() == reached
-        only = torch.zeros_like(y)
-        only[..., band] = torch.randn(2, 3, 5)
-        assert merge(only).any(dim=(0, 1, 2)).nonzero().flatten().tolist() == reached
-        y += only
-        weight = split.weights[band // 4][band % 4].unflatten(0, (2, -1))  # [Cin, W + 2R, Cout]
-        padded = torch.nn.functional.pad(x, (overlap, overlap))[..., own.start : own.stop + 2 * overlap]
-        expected = torch.einsum("bctw,cwo->bot", padded, weight)
-        assert torch.allclose(split(x)[..., band], expected, atol=1e-5)
-    alone = [merge(torch.where(torch.arange(bands) == band, y, 0.0)) for band in range(bands)]
-    assert torch.allclose(merge(y), torch.stack(alone).sum(dim=0), atol=1e-5)
-
-
-def test_an_overlap_beyond_half_of_a_band_is_refused() -> None:
-    with pytest.raises(FtError, match="at most half of the narrowest band, which has 4 bins"):
-        BandSplit(2, 3, 256, 16, 3)
 
 
 def test_the_maps_are_those_of_the_formula() -> None:

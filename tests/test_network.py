@@ -50,7 +50,6 @@ def test_original_checkpoint_reproduces_its_recording(name: str, tolerance: floa
         {"embedding_scales": 0},
         {"latent_layers": 0},
         {"bands": 0},
-        {"bands": 4, "band_overlap": 2},
         {"output": "mapping"},
         {"output": "magnitude_mask"},
         {"audio_channels": 1},

@@ -110,7 +110,7 @@ class Encoder(Recomputing):
         self.config = config
         channels = config.level_channels(0) if config.bands else config.spectral_channels
         self.split = (
-            BandSplit(config.spectral_channels, channels, config.features, config.bands, config.band_overlap)
+            BandSplit(config.spectral_channels, channels, config.features, config.bands)
             if config.bands
             else nn.Identity()
         )
@@ -277,7 +277,7 @@ def output_layer(config: NetworkConfig) -> BandMerge | Conv:
     """
     width = encoder_widths(config)[0]
     layer = (
-        BandMerge(width, config.output_channels, config.features, config.bands, config.band_overlap)
+        BandMerge(width, config.output_channels, config.features, config.bands)
         if config.bands
         else Conv(width, config.output_channels, 1)
     )
