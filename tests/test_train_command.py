@@ -17,6 +17,7 @@ import pytest
 import soundfile
 
 from ftcore import checkpoint
+from ftcore.config import NetworkConfig
 from tests.conftest import noise
 from tests.test_cli import ROOT, ft, python, walk
 
@@ -147,6 +148,19 @@ def test_what_is_refused(arguments: list[str | Path], tmp_path: Path, capsys: py
     (tmp_path / "settings.toml").write_text("steps = ")
     refused(1, "settings.toml: Invalid value", "train", "--out", new, "--config", tmp_path / "settings.toml")
     assert not (new / "metrics.jsonl").exists()
+
+
+def test_a_run_may_change_the_dropout_of_the_network_that_it_starts_from(
+    arguments: list[str | Path], tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    ft("train", *arguments, "--preset", "tiny", "--steps", "2", "--out", one)
+    changes = ("--set", "network.dropout=0.2", "--set", "network.decoder_dropout=[0.3, 0.4]")
+    init: list[str | Path] = ["--init", one / "last.safetensors", *changes]
+    ft("train", *arguments, "--preset", "tiny", "--steps", "2", "--out", two, *init)
+    config = checkpoint.load(two / "last.safetensors").network.config
+    assert isinstance(config, NetworkConfig)
+    assert (config.dropout, config.decoder_dropout) == (0.2, (0.3, 0.4))
 
 
 def test_poor_libraries(arguments: list[str | Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
