@@ -35,7 +35,8 @@ def average(paths: list[Path], out: Path) -> None:
     checkpoints = [checkpoint.load(path) for path in paths]
     last = checkpoints[-1]
     for path, each in zip(paths, checkpoints, strict=True):
-        if each.network.config != last.network.config or each.signal != last.signal:
+        differs = each.network.config.without_dropout() != last.network.config.without_dropout()
+        if differs or each.signal != last.signal:
             raise FtError(f"{path}: another network than that of {paths[-1]}")
     states = [each.network.state_dict() for each in checkpoints]
     mean = {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[-1]}

@@ -80,6 +80,10 @@ class SpectralConfig:
         """Channels of the spectrogram that enters and leaves: real and imaginary parts, or magnitudes."""
         return self.audio_channels * (2 if self.is_complex else 1)
 
+    def without_dropout(self) -> Self:
+        """The network as it separates: dropout says how weights are learned, not what they mean."""
+        return self
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return dataclasses.asdict(self)
@@ -164,6 +168,10 @@ class NetworkConfig(SpectralConfig):
     def level_channels(self, level: int) -> int:
         """Channels of the level with index `level` (0-based), attention maps not counted."""
         return self.channels * self.multipliers[level]
+
+    def without_dropout(self) -> Self:
+        """See `SpectralConfig.without_dropout`."""
+        return dataclasses.replace(self, dropout=0.0, decoder_dropout=(0.0,) * (self.levels - 1))
 
 
 @dataclass(frozen=True, kw_only=True)

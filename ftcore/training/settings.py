@@ -13,9 +13,6 @@ from ftcore.errors import FtError, UsageError
 from ftcore.training.config import StageName, TrainConfig
 from ftcore.training.presets import preset as named
 
-DROPOUTS = ("dropout", "decoder_dropout")
-"""What may differ from the network that a run starts from: it says how weights are learned, not what they mean."""
-
 
 def resolve(
     stage: StageName,
@@ -40,10 +37,8 @@ def resolve(
     if steps is not None:
         config = config.with_steps(steps)
     config = overlay(config, {name: value for name, value in (values or {}).items() if value is not None})
-    if start is not None:
-        own = start.network.config.to_dict()
-        if overlay(config.network, {name: own[name] for name in DROPOUTS}).to_dict() != own:
-            raise UsageError("--init brings its own network; leave the network's settings out, but for dropout")
+    if start is not None and config.network.without_dropout() != start.network.config.without_dropout():
+        raise UsageError("--init brings its own network; leave the network's settings out, but for dropout")
     return config
 
 
