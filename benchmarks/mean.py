@@ -1,9 +1,9 @@
 """The mean of the weights of several checkpoints of one network.
 
-    python -m benchmarks.mean CHECKPOINT CHECKPOINT ... OUT.safetensors
+    python -m benchmarks.mean CHECKPOINT CHECKPOINT ... OUT.safetensors [--crop FRAMES --pad FRAMES]
 
 What was trained further on other data forgets less when it is averaged with where it came from (Wortsman et al. 2022,
-"Robust fine-tuning of zero-shot models").
+"Robust fine-tuning of zero-shot models"). Windows to separate with are those of the last one, or what the options say.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import torch
 
 from ftcore import checkpoint
 from ftcore.checkpoint import Checkpoint
+from ftcore.config import overlay
 from ftcore.errors import FtError
 
 
@@ -23,15 +24,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("checkpoints", type=Path, nargs="+")
     parser.add_argument("out", type=Path)
+    parser.add_argument("--crop", type=int)
+    parser.add_argument("--pad", type=int)
     args = parser.parse_args()
     try:
-        average(args.checkpoints, args.out)
+        windows = {name: getattr(args, name) for name in ("crop", "pad") if getattr(args, name) is not None}
+        average(args.checkpoints, args.out, windows)
     except FtError as error:
         raise SystemExit(str(error)) from None
 
 
-def average(paths: list[Path], out: Path) -> None:
-    """Write the mean, with the provenance of the last one but for its scores. Raises FtError."""
+def average(paths: list[Path], out: Path, windows: dict[str, int]) -> None:
+    """Write the mean, with the provenance of the last one but for its scores, and other windows. Raises FtError."""
     checkpoints = [checkpoint.load(path) for path in paths]
     last = checkpoints[-1]
     for path, each in zip(paths, checkpoints, strict=True):
@@ -43,7 +47,8 @@ def average(paths: list[Path], out: Path) -> None:
     last.network.load_state_dict(mean)
     told = {name: value for name, value in last.provenance.items() if name != "validation"}
     provenance = {**told, "mean_of": [path.name for path in paths]}
-    checkpoint.save(out, Checkpoint(network=last.network, signal=last.signal, provenance=provenance))
+    signal = overlay(last.signal, windows)
+    checkpoint.save(out, Checkpoint(network=last.network, signal=signal, provenance=provenance))
 
 
 if __name__ == "__main__":
