@@ -35,8 +35,8 @@ def test_the_real_thing(temporary: Path, capsys: pytest.CaptureFixture[str]) -> 
         "precision": "fp32",
         "provider": "CPUExecutionProvider",
         "sample_rate": 44100,
-        "crop": 96,
-        "pad": 8,
+        "crop": 144,
+        "pad": 16,
         "batch": 1,
         "seconds": 1,
     }
