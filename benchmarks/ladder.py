@@ -88,7 +88,6 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "8 maps each": network(64, [48, 64, 96, 96], [8, 0, 8]),
     "maps on all levels": network(64, [48, 64, 96, 96], [4, 4, 4]),
     "three latent blocks": {"network": {"latent_layers": 3}},
-    "dropout 0.15": {"network": {"dropout": 0.15, "decoder_dropout": [0.15, 0.15, 0.15]}},
     # schedule
     "learning rate 1e-3": {"learning_rate": 1e-3},
     "learning rate 4e-3": {"learning_rate": 4e-3},
@@ -96,6 +95,8 @@ ROWS: dict[str, Settings | list[tuple[StageName, float, Settings]]] = {
     "0.75 s items": items(16, 16),
     "3 s items": items(64, 4),
     "6 s items": items(128, 2),
+    # regularisation
+    "dropout 0.15": {"network": {"dropout": 0.15, "decoder_dropout": [0.15, 0.15, 0.15]}},
     # data
     "levels only": {"mix": {"instrumental": asdict(PartMix()), "vocal": asdict(PartMix()), **WHOLE}},
     "speed, equaliser, reverberation only": {"mix": {"instrumental": FEWER, "vocal": FEWER, **WHOLE}},

@@ -25,7 +25,8 @@ def resolve(
 ) -> TrainConfig:
     """Each in place of the one before: preset, the network of `start`, file, settings (NAME=VALUE), steps, values.
 
-    Values that are None do not count. Raises FtError that names what is wrong.
+    Of the network of `start` only the dropout may change. Values that are None do not count. Raises FtError
+    that names what is wrong.
     """
     config = named(preset, stage)
     if start is not None:
