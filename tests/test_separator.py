@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -128,6 +130,29 @@ def test_windows_that_end_out_of_order_come_in_order(tiny_model: Path) -> None:
     info = OnnxModel(tiny_model).info
     expected, found = (Separator(model(info)).separate(wave, 8000)["vocals"] for model in (Halver, Hasty))
     assert np.array_equal(expected, found)
+
+
+def test_both_speeds_share_the_runs_of_a_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every run takes memory: there are never more at once than the model has workers."""
+    model = OnnxModel(tiny_model, "cpu")
+    session, lock = model._session, threading.Lock()
+    running, most = 0, 0
+
+    class Watched:
+        def run(self, *args: Any) -> Any:
+            nonlocal running, most
+            with lock:
+                running += 1
+                most = max(most, running)
+            time.sleep(0.01)
+            y = session.run(*args)
+            with lock:
+                running -= 1
+            return y
+
+    monkeypatch.setattr(model, "_session", Watched())
+    Separator(model, tta=True).separate(noise(20000, 2), 8000)
+    assert 0 < most <= model.workers
 
 
 def test_what_the_model_cannot_hear_stays_in_the_instrumental(tiny_model: Path) -> None:
