@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -51,11 +51,19 @@ class Windowing:
 
 
 def separate_blocks(
-    blocks: Iterable[Block], *, rate: int, channels: int, model: Model, windowing: Windowing, peak: float = 1.0
+    blocks: Iterable[Block],
+    *,
+    rate: int,
+    channels: int,
+    model: Model,
+    pool: Executor,
+    windowing: Windowing,
+    peak: float = 1.0,
 ) -> Separated:
     """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
 
-    `peak` is the song's largest spectral magnitude (see `song_peak`), for models that want it.
+    The model runs in `pool`, whose threads are how many windows are in it at once. `peak` is the song's largest
+    spectral magnitude (see `song_peak`), for models that want it.
     """
     signal = model.info.signal
     groups = channel_groups(channels, model.info.network.audio_channels)
@@ -67,7 +75,7 @@ def separate_blocks(
             yield block
 
     mixture = stft(_grouped(remembered(), rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
-    estimates = istft(vocal_frames(mixture, model, windowing, peak), signal.n_fft, signal.hop)
+    estimates = istft(vocal_frames(mixture, model, pool, windowing, peak), signal.n_fft, signal.hop)
     vocals = resample((ungroup(v, groups, channels) for v in estimates), signal.sample_rate, rate)
     yield from pair(waiting, vocals)  # resampling may round the length down
 
@@ -95,23 +103,21 @@ def ungroup(x: Block, groups: Index, channels: int) -> Block:
     return np.stack([x[groups == c].mean(axis=0) for c in range(channels)])
 
 
-def vocal_frames(frames: Iterable[Complex], model: Model, windowing: Windowing, peak: float) -> Iterator[Complex]:
+def vocal_frames(
+    frames: Iterable[Complex], model: Model, pool: Executor, windowing: Windowing, peak: float
+) -> Iterator[Complex]:
     """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides.
 
-    As many windows are in the network at once as the model has workers, one more waits, and in the meantime
-    frames are read and handed on.
+    As many windows as the model has workers are given to the pool, one more waits, and in the meantime frames are read
+    and handed on.
     """
     ahead: deque[Future[Complex]] = deque()
-    pool = ThreadPoolExecutor(model.workers)
-    try:
-        for part, kept in windows(frames, windowing):
-            ahead.append(pool.submit(_separate, part, kept, model, windowing, peak))
-            if len(ahead) > model.workers:
-                yield ahead.popleft().result()
-        while ahead:
+    for part, kept in windows(frames, windowing):
+        ahead.append(pool.submit(_separate, part, kept, model, windowing, peak))
+        if len(ahead) > model.workers:
             yield ahead.popleft().result()
-    finally:
-        pool.shutdown(cancel_futures=True)
+    while ahead:
+        yield ahead.popleft().result()
 
 
 def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, int]]:

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import threading
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -131,7 +130,6 @@ class OnnxModel:
             raise FtError(f"{path}: not a model that onnxruntime can open ({first_line(error)})") from None
         self.provider = self._session.get_providers()[0]
         self.workers = min(WORKERS, processors()) if self.provider == "CPUExecutionProvider" else 1
-        self._turns = threading.BoundedSemaphore(self.workers)  # of all songs and speeds: each run takes much memory
         if device.startswith("cuda") and self.provider != "CUDAExecutionProvider":
             hint = "" if "CUDAExecutionProvider" in ort.get_available_providers() else f"; {INSTALL_GPU}"
             raise FtError(f"device {device}: CUDA does not work here ({reason() or 'no CUDA provider'}){hint}")
@@ -151,8 +149,7 @@ class OnnxModel:
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[B, spectral channels, F, T] -> the same shape. Raises FtError when onnxruntime fails."""
         try:
-            with self._turns:
-                (y,) = self._session.run(None, dict.fromkeys(self._inputs, x))
+            (y,) = self._session.run(None, dict.fromkeys(self._inputs, x))
         except Exception as error:
             kind = OutOfMemoryError if re.search(r"out of memory|allocate memory|bad_alloc", str(error)) else FtError
             raise kind(f"{self._path}: inference failed ({first_line(error)})") from None

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -218,32 +219,36 @@ class Separator:
         """(mixture, vocals) blocks of a source that can be read again and again."""
         if rate not in audio.RATES:
             raise FtError(f"{rate} Hz is outside {audio.RATES.start} to {audio.RATES.stop - 1} Hz")
-        each = []
-        for model, windowing in zip(self.models, self.windowings, strict=True):
-            peak = 1.0
-            if model.info.network.normalisation == "song_peak":
-                peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
-            signal = model.info.signal
-            estimates = []
-            for speed in self.speeds:
-                played = round(rate * speed)  # a song that is read as of another rate has another speed
-                frames = 2 + samples * signal.sample_rate // (played * signal.hop)
-                estimate = separate_blocks(
-                    blocks(),
-                    rate=played,
-                    channels=channels,
-                    model=model,
-                    windowing=windowing if self.crop else windowing.fitted(frames),
-                    peak=peak,
-                )
-                estimates.append(estimate)
-            each.append(combine(estimates, "mean"))
-        done = 0
-        for mixture, vocals in combine(each, self.ensemble):
-            yield mixture, vocals
-            done += mixture.shape[1]
-            if progress is not None:
-                progress(done / rate, samples / rate)
+        with contextlib.ExitStack() as stack:
+            each = []
+            for model, windowing in zip(self.models, self.windowings, strict=True):
+                peak = 1.0
+                if model.info.network.normalisation == "song_peak":
+                    peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
+                signal = model.info.signal
+                pool = ThreadPoolExecutor(model.workers)  # of all speeds: every window in the model takes memory
+                stack.callback(pool.shutdown, cancel_futures=True)
+                estimates = []
+                for speed in self.speeds:
+                    played = round(rate * speed)  # a song that is read as of another rate has another speed
+                    frames = 2 + samples * signal.sample_rate // (played * signal.hop)
+                    estimate = separate_blocks(
+                        blocks(),
+                        rate=played,
+                        channels=channels,
+                        model=model,
+                        pool=pool,
+                        windowing=windowing if self.crop else windowing.fitted(frames),
+                        peak=peak,
+                    )
+                    estimates.append(estimate)
+                each.append(combine(estimates, "mean"))
+            done = 0
+            for mixture, vocals in combine(each, self.ensemble):
+                yield mixture, vocals
+                done += mixture.shape[1]
+                if progress is not None:
+                    progress(done / rate, samples / rate)
 
 
 def opened(model: Named, device: str) -> Model:
