@@ -108,8 +108,7 @@ def vocal_frames(
 ) -> Iterator[Complex]:
     """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides.
 
-    As many windows as the model has workers are given to the pool, one more waits, and in the meantime frames are read
-    and handed on.
+    The pool is given one window more than the model has workers, and in the meantime frames are read and handed on.
     """
     ahead: deque[Future[Complex]] = deque()
     for part, kept in windows(frames, windowing):
