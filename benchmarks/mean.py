@@ -1,9 +1,10 @@
 """The mean of the weights of several checkpoints of one network.
 
-    python -m benchmarks.mean CHECKPOINT CHECKPOINT ... OUT.safetensors [--crop FRAMES --pad FRAMES]
+    python -m benchmarks.mean CHECKPOINT CHECKPOINT ... OUT.safetensors
+        [--crop FRAMES --pad FRAMES --aggression DB --tta]
 
 What was trained further on other data forgets less when it is averaged with where it came from (Wortsman et al. 2022,
-"Robust fine-tuning of zero-shot models"). Windows to separate with are those of the last one, or what the options say.
+"Robust fine-tuning of zero-shot models"). How to separate by default is what the last one says, or the options do.
 """
 
 from __future__ import annotations
@@ -26,16 +27,18 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--crop", type=int)
     parser.add_argument("--pad", type=int)
-    args = parser.parse_args()
+    parser.add_argument("--aggression", type=float)
+    parser.add_argument("--tta", action=argparse.BooleanOptionalAction)
+    args = vars(parser.parse_args())
+    checkpoints, out = args.pop("checkpoints"), args.pop("out")
     try:
-        windows = {name: getattr(args, name) for name in ("crop", "pad") if getattr(args, name) is not None}
-        average(args.checkpoints, args.out, windows)
+        average(checkpoints, out, {name: value for name, value in args.items() if value is not None})
     except FtError as error:
         raise SystemExit(str(error)) from None
 
 
-def average(paths: list[Path], out: Path, windows: dict[str, int]) -> None:
-    """Write the mean, with the provenance of the last one but for its scores, and other windows. Raises FtError."""
+def average(paths: list[Path], out: Path, defaults: dict[str, float]) -> None:
+    """Write the mean, with the provenance of the last one but for its scores, and other defaults. Raises FtError."""
     checkpoints = [checkpoint.load(path) for path in paths]
     last = checkpoints[-1]
     for path, each in zip(paths, checkpoints, strict=True):
@@ -47,7 +50,7 @@ def average(paths: list[Path], out: Path, windows: dict[str, int]) -> None:
     last.network.load_state_dict(mean)
     told = {name: value for name, value in last.provenance.items() if name != "validation"}
     provenance = {**told, "mean_of": [path.name for path in paths]}
-    signal = overlay(last.signal, windows)
+    signal = overlay(last.signal, defaults)
     checkpoint.save(out, Checkpoint(network=last.network, signal=signal, provenance=provenance))
 
 

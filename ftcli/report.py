@@ -116,14 +116,14 @@ class BarReport(Report):
         joined = f" ({separator.ensemble})" if len(models) > 1 else ""
         self.say(f"model {' + '.join(models)}{joined} on {self.provider}, {files} file{'s' if files > 1 else ''}")
         if self.verbose:
-            for name, model, window in zip(models, separator.models, separator.windowings, strict=True):
-                signal = model.info.signal
+            for name, model, signal in zip(models, separator.models, separator.signals, strict=True):
                 self.say(
                     f"{name}: {signal.sample_rate} Hz, n_fft {signal.n_fft}, hop {signal.hop}, {model.info.precision}"
                 )
                 self.say(
-                    f"{name}: windows of up to {window.crop} frames with {window.pad} of context on either side, "
-                    f"{window.batch} at once{', once lower and once higher' if len(separator.speeds) > 1 else ''}"
+                    f"{name}: windows of up to {signal.crop} frames with {signal.pad} of context on either side, "
+                    f"{separator.batch} at once{', once lower and once higher' if signal.tta else ''}"
+                    f"{f', aggression {signal.aggression:g} dB' if signal.aggression else ''}"
                 )
         self.progress.start()
 

@@ -1,7 +1,7 @@
 """Streaming separation: blocks of the mixture in, blocks of the vocals out, in bounded memory.
 
     blocks -> resample -> groups -> STFT -> windows -> network -> ISTFT -> ungroup -> resample
-                                    (vocals = mixture - instrumental, in the spectrogram)
+                              (vocals = mixture - instrumental, in the spectrogram; then `lean`)
 
 Every step is a generator that pulls from the one before; only the network works ahead, in threads. What comes
 back is the vocals rather than the instrumental, so that whatever the model cannot hear (above its sample rate)
@@ -58,12 +58,13 @@ def separate_blocks(
     model: Model,
     pool: Executor,
     windowing: Windowing,
+    aggression: float = 0.0,
     peak: float = 1.0,
 ) -> Separated:
     """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
 
-    The model runs in `pool`, whose threads are how many windows are in it at once. `peak` is the song's largest
-    spectral magnitude (see `song_peak`), for models that want it.
+    The model runs in `pool`, whose threads are how many windows are in it at once. `aggression` in dB: see `lean`.
+    `peak` is the song's largest spectral magnitude (see `song_peak`), for models that want it.
     """
     signal = model.info.signal
     groups = channel_groups(channels, model.info.network.audio_channels)
@@ -75,7 +76,8 @@ def separate_blocks(
             yield block
 
     mixture = stft(_grouped(remembered(), rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
-    estimates = istft(vocal_frames(mixture, model, pool, windowing, peak), signal.n_fft, signal.hop)
+    frames = vocal_frames(mixture, model, pool, windowing, aggression, peak)
+    estimates = istft(frames, signal.n_fft, signal.hop)
     vocals = resample((ungroup(v, groups, channels) for v in estimates), signal.sample_rate, rate)
     yield from pair(waiting, vocals)  # resampling may round the length down
 
@@ -104,7 +106,7 @@ def ungroup(x: Block, groups: Index, channels: int) -> Block:
 
 
 def vocal_frames(
-    frames: Iterable[Complex], model: Model, pool: Executor, windowing: Windowing, peak: float
+    frames: Iterable[Complex], model: Model, pool: Executor, windowing: Windowing, aggression: float, peak: float
 ) -> Iterator[Complex]:
     """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides.
 
@@ -112,7 +114,7 @@ def vocal_frames(
     """
     ahead: deque[Future[Complex]] = deque()
     for part, kept in windows(frames, windowing):
-        ahead.append(pool.submit(_separate, part, kept, model, windowing, peak))
+        ahead.append(pool.submit(_separate, part, kept, model, windowing, aggression, peak))
         if len(ahead) > model.workers:
             yield ahead.popleft().result()
     while ahead:
@@ -141,7 +143,23 @@ def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[C
         buffer = buffer[..., left:]
 
 
-def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, peak: float) -> Complex:
+def lean(vocals: Complex, mixture: Complex, aggression: float) -> Complex:
+    """Vocals V of a mixture V + I as if their share |V| / (|V| + |I|) were that of |V| made louder by so many dB.
+
+    Where a network is sure of either stem nothing changes; where it is in doubt the vocals get more (less, below 0).
+    It is what one does to a probability when the prior odds change: a network that hears a singer for the first time
+    takes a part of the voice for music, more than what it takes for voice in turn (`docs/model.md`).
+    """
+    if aggression == 0.0:
+        return vocals
+    factor = np.float32(10.0 ** (aggression / 20.0))
+    voice, music = np.abs(vocals), np.abs(mixture - vocals)
+    both = np.maximum(factor * voice + music, np.finfo(np.float32).tiny)
+    leaning: Complex = vocals * (factor * (voice + music) / both)
+    return leaning
+
+
+def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, aggression: float, peak: float) -> Complex:
     """[G, A, F, n * crop + 2 * pad] -> the first frames kept of the n * crop in the middle, of the vocals."""
     network, (crop, pad) = model.info.network, (windowing.crop, windowing.pad)
     starts = range(0, z.shape[-1] - 2 * pad, crop)
@@ -159,7 +177,7 @@ def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, peak: f
     else:
         vocals[:, :, :-1] = middle[:, :, :-1] * (1.0 - y)
         vocals[:, :, -1] = middle[:, :, -1]  # as the original does: its mask is 0 there
-    return np.concatenate(np.split(vocals, len(starts)), axis=-1)[..., :kept]
+    return np.concatenate(np.split(lean(vocals, middle, aggression), len(starts)), axis=-1)[..., :kept]
 
 
 def _grouped(blocks: Iterable[Block], rate: int, target: int, groups: Index) -> Iterator[Block]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -59,11 +59,12 @@ class Separator:
     """Takes songs apart into vocals and instrumental.
 
     `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble`
-    says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N; `crop`
-    and `pad` (frames) default to what the model says (`crop` to that or less: all windows of a song are equally full).
-    `tta` (test-time augmentation) separates the song played a semitone lower and once more a semitone higher, and
-    averages, for twice the time. Raises FtError when a model cannot be opened, UsageError for windows
-    without frames or with too many.
+    says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N. The rest
+    but `batch` defaults to what each model says: `crop` and `pad` in frames (`crop` to that or less: all windows of a
+    song are equally full); `aggression` in dB, how much more readily sound counts as voice than the network says
+    (0 = as it says); `tta` (test-time augmentation), whether the song is separated played a semitone lower and once
+    more a semitone higher, and the two averaged, for twice the time. Raises FtError when a model cannot be opened,
+    UsageError for numbers out of range.
     """
 
     def __init__(
@@ -74,26 +75,23 @@ class Separator:
         crop: int | None = None,
         pad: int | None = None,
         batch: int = 1,
-        tta: bool = False,
+        aggression: float | None = None,
+        tta: bool | None = None,
         ensemble: Ensemble = "mean",
     ) -> None:
         given = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
         self.models: list[Model] = [opened(m, device) for m in given]
         self.ensemble = ensemble
-        self.speeds = (1 / SEMITONE, SEMITONE) if tta else (1.0,)
+        self.batch = batch
         self.crop = crop
-        self.windowings: list[Windowing] = []
         if batch < 1:
             raise UsageError(f"batch must be at least 1, not {batch}")
-        for each in self.models:
-            signal = each.info.signal
-            try:
-                signal = dataclasses.replace(
-                    signal, crop=signal.crop if crop is None else crop, pad=signal.pad if pad is None else pad
-                )
-            except FtError as error:
-                raise UsageError(str(error)) from None
-            self.windowings.append(Windowing(crop=signal.crop, pad=signal.pad, batch=batch))
+        options = {"crop": crop, "pad": pad, "aggression": aggression, "tta": tta}
+        asked: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
+        try:
+            self.signals = [dataclasses.replace(each.info.signal, **asked) for each in self.models]
+        except FtError as error:
+            raise UsageError(str(error)) from None
 
     @property
     def provider(self) -> str:
@@ -203,9 +201,9 @@ class Separator:
 
     def smaller(self) -> bool:
         """Halve the batch, for a device that ran out of memory; False where it is 1 already."""
-        if self.windowings[0].batch == 1:
+        if self.batch == 1:
             return False
-        self.windowings = [dataclasses.replace(w, batch=max(w.batch // 2, 1)) for w in self.windowings]
+        self.batch //= 2
         return True
 
     def _separate(
@@ -221,15 +219,15 @@ class Separator:
             raise FtError(f"{rate} Hz is outside {audio.RATES.start} to {audio.RATES.stop - 1} Hz")
         with contextlib.ExitStack() as stack:
             each = []
-            for model, windowing in zip(self.models, self.windowings, strict=True):
+            for model, signal in zip(self.models, self.signals, strict=True):
+                windowing = Windowing(crop=signal.crop, pad=signal.pad, batch=self.batch)
                 peak = 1.0
                 if model.info.network.normalisation == "song_peak":
                     peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
-                signal = model.info.signal
                 pool = ThreadPoolExecutor(model.workers)  # of all speeds: every window in the model takes memory
                 stack.callback(pool.shutdown, cancel_futures=True)
                 estimates = []
-                for speed in self.speeds:
+                for speed in (1 / SEMITONE, SEMITONE) if signal.tta else (1.0,):
                     played = round(rate * speed)  # a song that is read as of another rate has another speed
                     frames = 2 + samples * signal.sample_rate // (played * signal.hop)
                     estimate = separate_blocks(
@@ -239,6 +237,7 @@ class Separator:
                         model=model,
                         pool=pool,
                         windowing=windowing if self.crop else windowing.fitted(frames),
+                        aggression=signal.aggression,
                         peak=peak,
                     )
                     estimates.append(estimate)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import snapshots
-from ftcore.config import NetworkConfig, Output
+from ftcore.config import NetworkConfig, Output, overlay
 from ftcore.errors import FtError
 from ftcore.nn.functional import complex_product, compress, window_rms
 from ftcore.nn.network import Discriminator, Generator, set_checkpointing
@@ -200,11 +200,14 @@ def test_impossible_configs_say_why(change: dict[str, object], message: str) -> 
         ({"n_fft": 65}, "n_fft must be even"),
         ({"crop": 10**6}, "crop must be 1 to 4096, not 1000000"),
         ({"crop": 4096}, "crop and twice pad must be 4096 frames at most"),
+        ({"aggression": 61}, "aggression must be -60.0 to 60.0, not 61"),
+        ({"aggression": float("nan")}, "aggression must be -60.0 to 60.0, not nan"),
+        ({"tta": 1}, "SignalConfig.tta: expected bool, not 1"),
     ],
 )
-def test_impossible_formats_say_why(change: dict[str, int], message: str) -> None:
+def test_impossible_formats_say_why(change: dict[str, float], message: str) -> None:
     with pytest.raises(FtError, match=message):
-        dataclasses.replace(conftest.TINY_SIGNAL, **change)
+        overlay(conftest.TINY_SIGNAL, change)
 
 
 def test_config_survives_json() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import snapshots
 from ftcore import Separator
 from ftcore.config import SignalConfig
 from ftcore.errors import FtError
-from ftcore.pipeline import channel_groups, ungroup
+from ftcore.pipeline import channel_groups, lean, ungroup
 from ftcore.runtime import ModelInfo, OnnxModel
 from tests.conftest import noise
 from tests.vectors import REFERENCE, filled_state
@@ -92,6 +93,26 @@ def test_windows_leave_no_seams(tiny_model: Path) -> None:
     smooth = np.sin(np.arange(20000) * 0.1, dtype=np.float32)[None].repeat(2, axis=0)
     vocals = Separator(model).separate(smooth, 8000)["vocals"]
     np.testing.assert_allclose(vocals[:, 100:19900], 0.5 * smooth[:, 100:19900], atol=1e-5)
+
+
+def test_aggression_moves_what_is_in_doubt(tiny_model: Path) -> None:
+    """In dB on the vocals' share: half becomes three quarters where the odds are tripled; all stays all, none none."""
+    tripled = 20.0 * np.log10(3.0)
+    info = OnnxModel(tiny_model).info
+    smooth = np.sin(np.arange(20000) * 0.1, dtype=np.float32)[None].repeat(2, axis=0)
+    for default, asked, share in (
+        (0.0, tripled, 0.75),
+        (tripled, None, 0.75),
+        (tripled, 0.0, 0.5),
+        (-tripled, None, 0.25),
+    ):
+        model = Halver(replace(info, signal=replace(info.signal, aggression=float(default))))
+        stems = Separator(model, aggression=asked).separate(smooth, 8000)
+        np.testing.assert_allclose(stems["vocals"][:, 100:19900], share * smooth[:, 100:19900], atol=1e-5)
+        np.testing.assert_allclose(stems["vocals"] + stems["instrumental"], smooth, atol=1e-6)
+    mixture = noise(100, 2).astype(np.complex64) * np.complex64(1j)
+    for sure in (mixture, 0 * mixture):
+        np.testing.assert_allclose(lean(sure, mixture, 6.0), sure, atol=1e-6)
 
 
 def test_context_makes_chunks_agree(tiny_model: Path) -> None:

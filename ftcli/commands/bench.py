@@ -32,6 +32,9 @@ def bench(
         str, typer.Option("--model", "-m", help="A name of `ft models list`, or an .onnx file.")
     ] = "starter",
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    tta: Annotated[
+        bool | None, typer.Option(help="As `ft separate --tta` or `--no-tta`; default: the model's.")
+    ] = None,
     seconds: Annotated[int, typer.Option(min=1, max=3600, help="Length of the song that is separated.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON document.")] = False,
 ) -> None:
@@ -42,7 +45,7 @@ def bench(
     from ftcore.memory import peak_bytes
     from ftcore.separator import Separator
 
-    separator = Separator(model, device=device)
+    separator = Separator(model, device=device, tta=tta)
     with (
         tempfile.TemporaryDirectory(prefix="ft-bench-") as folder,
         Status("opening", console=Console(stderr=True, highlight=False)) as status,
@@ -88,7 +91,7 @@ def write_song(path: Path, seconds: int, rate: int) -> None:
 
 def describe(model: str, separator: Separator) -> dict[str, Any]:
     """What is measured, on what."""
-    info, windowing = separator.models[0].info, separator.windowings[0]
+    info, signal = separator.models[0].info, separator.signals[0]
     return {
         "version": VERSION,
         "ft": __version__,
@@ -97,10 +100,11 @@ def describe(model: str, separator: Separator) -> dict[str, Any]:
         "provider": separator.provider,
         "windows_at_once": separator.models[0].workers,
         "processors": os.cpu_count(),
-        "sample_rate": info.signal.sample_rate,
-        "crop": windowing.crop,
-        "pad": windowing.pad,
-        "batch": windowing.batch,
+        "sample_rate": signal.sample_rate,
+        "crop": signal.crop,
+        "pad": signal.pad,
+        "batch": separator.batch,
+        "tta": signal.tta,
     }
 
 
@@ -113,7 +117,7 @@ def table(figures: dict[str, Any]) -> list[str]:
         "runs on": f"{figures['provider']}, {figures['processors']} processors",
         "song": f"{figures['seconds']} s of stereo at {figures['sample_rate']} Hz",
         "windows": f"crop {figures['crop']} frames, pad {figures['pad']}, batch {figures['batch']}, "
-        f"{figures['windows_at_once']} at once",
+        f"{figures['windows_at_once']} at once{', once lower and once higher' if figures['tta'] else ''}",
         "speed": f"{1 / median:.1f}x: real-time factor {median:.4f}, median of {len(factors)} runs, "
         f"from {min(factors):.4f} to {max(factors):.4f}",
         "memory": "not known" if peak is None else f"{peak / 1e6:.0f} MB at the peak",

@@ -25,8 +25,13 @@ def evaluate(
         str, typer.Option("--model", "-m", help="A name of `ft models list`, an .onnx file, or a checkpoint.")
     ] = "starter",
     tta: Annotated[
-        bool, typer.Option("--tta", help="Separate a semitone lower and higher, average: twice the time.")
-    ] = False,
+        bool | None,
+        typer.Option(help="Separate a semitone lower and higher, average: twice the time; default: the model's."),
+    ] = None,
+    aggression: Annotated[
+        float | None,
+        typer.Option(help="How readily sound counts as voice, in dB; default: the model's.", metavar="DB"),
+    ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.")] = None,
     each: Annotated[bool, typer.Option("--each", help="Also print every track's vocals.")] = False,
@@ -45,7 +50,7 @@ def evaluate(
 
     tracks = find_pairs(pairs)
     opened = open_checkpoint(model, device) if model.endswith(".safetensors") else model
-    separator = Separator(opened, device=device, tta=tta)
+    separator = Separator(opened, device=device, aggression=aggression, tta=tta)
 
     def separated(pair: Pair) -> Stems:
         return separator.separate(pair.mixture, pair.rate)
@@ -59,8 +64,15 @@ def evaluate(
     for name, definition in DEFINITIONS.items():
         typer.echo(f"{name} in dB: {definition}")
     if json_file is not None:
-        told = {"version": VERSION, "ft": __version__, "definitions": DEFINITIONS, "model": model, "tta": tta}
-        report = {**told, "rows": rows}
+        report = {
+            "version": VERSION,
+            "ft": __version__,
+            "definitions": DEFINITIONS,
+            "model": model,
+            "tta": separator.signals[0].tta,
+            "aggression": separator.signals[0].aggression,
+            "rows": rows,
+        }
         write_bytes(json_file, json.dumps(report, indent=1).encode())
 
 

@@ -37,8 +37,16 @@ def separate(
         Literal["mean", "min", "max"], typer.Option(help="How the vocals of several models become one.")
     ] = "mean",
     tta: Annotated[
-        bool, typer.Option("--tta", help="Separate a semitone lower and higher, average: twice the time.")
-    ] = False,
+        bool | None,
+        typer.Option(help="Separate a semitone lower and higher, average: twice the time; default: the model's."),
+    ] = None,
+    aggression: Annotated[
+        float | None,
+        typer.Option(
+            help="How readily sound counts as voice, in dB over what the network says; default: the model's.",
+            metavar="DB",
+        ),
+    ] = None,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
     stem: Annotated[Literal["all", "vocals", "instrumental"], typer.Option(help="Which stems to write.")] = "all",
     file_format: Annotated[Format, typer.Option("--format", help="Of the stems.")] = "wav",
@@ -83,7 +91,16 @@ def separate(
         check_pipe(inputs, stem, file_format, occupied=json_events, plot=plot)
     names = model or [DEFAULT]
     with contextlib.ExitStack() as stack:
-        separator = Separator(names, device=device, crop=crop, pad=pad, batch=batch, tta=tta, ensemble=ensemble)
+        separator = Separator(
+            names,
+            device=device,
+            crop=crop,
+            pad=pad,
+            batch=batch,
+            aggression=aggression,
+            tta=tta,
+            ensemble=ensemble,
+        )
         sources = [str(stack.enter_context(pipes.from_stdin())) if name == "-" else name for name in inputs]
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="ft-")) if piped else out or "."
         stems = STEMS if stem == "all" else (stem,)
