@@ -1,7 +1,7 @@
-"""The mean of the weights of several checkpoints of one network.
+"""The mean of the weights of several checkpoints of one network, or one with other defaults.
 
-    python -m benchmarks.mean CHECKPOINT CHECKPOINT ... OUT.safetensors
-        [--crop FRAMES --pad FRAMES --aggression DB --tta]
+    python -m benchmarks.mean CHECKPOINT ... OUT.safetensors
+        [--crop FRAMES --pad FRAMES --tta]
 
 What was trained further on other data forgets less when it is averaged with where it came from (Wortsman et al. 2022,
 "Robust fine-tuning of zero-shot models"). How to separate by default is what the last one says, or the options do.
@@ -27,7 +27,6 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--crop", type=int)
     parser.add_argument("--pad", type=int)
-    parser.add_argument("--aggression", type=float)
     parser.add_argument("--tta", action=argparse.BooleanOptionalAction)
     args = vars(parser.parse_args())
     checkpoints, out = args.pop("checkpoints"), args.pop("out")
@@ -37,7 +36,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
 
 
-def average(paths: list[Path], out: Path, defaults: dict[str, float]) -> None:
+def average(paths: list[Path], out: Path, defaults: dict[str, int]) -> None:
     """Write the mean, with the provenance of the last one but for its scores, and other defaults. Raises FtError."""
     checkpoints = [checkpoint.load(path) for path in paths]
     last = checkpoints[-1]
@@ -49,7 +48,7 @@ def average(paths: list[Path], out: Path, defaults: dict[str, float]) -> None:
     mean = {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[-1]}
     last.network.load_state_dict(mean)
     told = {name: value for name, value in last.provenance.items() if name != "validation"}
-    provenance = {**told, "mean_of": [path.name for path in paths]}
+    provenance = told | ({"mean_of": [path.name for path in paths]} if len(paths) > 1 else {})
     signal = overlay(last.signal, defaults)
     checkpoint.save(out, Checkpoint(network=last.network, signal=signal, provenance=provenance))
 

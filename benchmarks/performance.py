@@ -188,7 +188,7 @@ def context(bench: Bench) -> dict[str, float]:
     model = Separator("starter").models[0]
 
     def vocals(crop: int, pad: int) -> Any:
-        return Separator(model, crop=crop, pad=pad).separate(audio.T, rate)["vocals"]
+        return Separator(model, crop=crop, pad=pad, tta=False).separate(audio.T, rate)["vocals"]
 
     long = vocals(1024, 512)
     rows = {}

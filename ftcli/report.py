@@ -123,7 +123,7 @@ class BarReport(Report):
                 self.say(
                     f"{name}: windows of up to {signal.crop} frames with {signal.pad} of context on either side, "
                     f"{separator.batch} at once{', once lower and once higher' if signal.tta else ''}"
-                    f"{f', aggression {signal.aggression:g} dB' if signal.aggression else ''}"
+                    f"{f', aggression {separator.aggression:g} dB' if separator.aggression else ''}"
                 )
         self.progress.start()
 

@@ -44,7 +44,6 @@ BOUNDS: dict[str, tuple[float, float]] = {
     "n_fft": (4, 1 << 16),
     "crop": (1, MOST_FRAMES),
     "pad": (0, MOST_FRAMES // 2),
-    "aggression": (-60.0, 60.0),
 }
 """Least and largest value of every number that describes a model (of each entry, where there is one per level):
 beyond any network there is, and short of what a damaged or hostile file could ask for."""
@@ -241,8 +240,6 @@ class SignalConfig:
     """Frames per window that are kept, by default."""
     pad: int = 4
     """Frames of context on either side of a window, by default; they cost as much as others (`docs/performance.md`)."""
-    aggression: float = 0.0
-    """How much more readily sound counts as voice than the network says, by default: dB, see `ftcore.pipeline.lean`."""
     tta: bool = False
     """Whether a song is, by default, separated a semitone lower and once more a semitone higher, and these averaged."""
 

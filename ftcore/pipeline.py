@@ -58,7 +58,7 @@ def separate_blocks(
     model: Model,
     pool: Executor,
     windowing: Windowing,
-    aggression: float = 0.0,
+    aggression: float,
     peak: float = 1.0,
 ) -> Separated:
     """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
@@ -147,8 +147,7 @@ def lean(vocals: Complex, mixture: Complex, aggression: float) -> Complex:
     """Vocals V of a mixture V + I as if their share |V| / (|V| + |I|) were that of |V| made louder by so many dB.
 
     Where a network is sure of either stem nothing changes; where it is in doubt the vocals get more (less, below 0).
-    It is what one does to a probability when the prior odds change: a network that hears a singer for the first time
-    takes a part of the voice for music, more than what it takes for voice in turn (`docs/model.md`).
+    It is what one does to a probability when the prior odds change.
     """
     if aggression == 0.0:
         return vocals

@@ -33,6 +33,9 @@ ProgressCallback = Callable[[float, float], None]
 SEMITONE = 2 ** (1 / 12)
 """Speed at which a song sounds a semitone higher."""
 
+MOST_AGGRESSION = 60
+"""dB; more of it changes nothing that one hears."""
+
 Named = str | Path | Model
 """A model: its name, the path of an exported one, or an open one."""
 
@@ -59,12 +62,12 @@ class Separator:
     """Takes songs apart into vocals and instrumental.
 
     `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble`
-    says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N. The rest
-    but `batch` defaults to what each model says: `crop` and `pad` in frames (`crop` to that or less: all windows of a
-    song are equally full); `aggression` in dB, how much more readily sound counts as voice than the network says
-    (0 = as it says); `tta` (test-time augmentation), whether the song is separated played a semitone lower and once
-    more a semitone higher, and the two averaged, for twice the time. Raises FtError when a model cannot be opened,
-    UsageError for numbers out of range.
+    says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N. By default
+    each model says `crop` and `pad` in frames (`crop` or less, rather: all windows of a song are equally full) and
+    `tta` (test-time augmentation), whether the song is separated played a semitone lower and once more a semitone
+    higher, and the two averaged, for twice the time. `aggression`, in dB, is how much more readily sound counts as
+    voice than the networks say (see `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError
+    for numbers out of range.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Separator:
         crop: int | None = None,
         pad: int | None = None,
         batch: int = 1,
-        aggression: float | None = None,
+        aggression: float = 0.0,
         tta: bool | None = None,
         ensemble: Ensemble = "mean",
     ) -> None:
@@ -83,10 +86,13 @@ class Separator:
         self.models: list[Model] = [opened(m, device) for m in given]
         self.ensemble = ensemble
         self.batch = batch
+        self.aggression = aggression
         self.crop = crop
         if batch < 1:
             raise UsageError(f"batch must be at least 1, not {batch}")
-        options = {"crop": crop, "pad": pad, "aggression": aggression, "tta": tta}
+        if not abs(aggression) <= MOST_AGGRESSION:
+            raise UsageError(f"aggression must be {-MOST_AGGRESSION} to {MOST_AGGRESSION} dB, not {aggression:g}")
+        options = {"crop": crop, "pad": pad, "tta": tta}
         asked: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         try:
             self.signals = [dataclasses.replace(each.info.signal, **asked) for each in self.models]
@@ -237,7 +243,7 @@ class Separator:
                         model=model,
                         pool=pool,
                         windowing=windowing if self.crop else windowing.fitted(frames),
-                        aggression=signal.aggression,
+                        aggression=self.aggression,
                         peak=peak,
                     )
                     estimates.append(estimate)

@@ -189,7 +189,7 @@ def test_usage_errors_are_one_line_and_status_2(song: Path, capsys: pytest.Captu
         (("separate", song, "--skip-existing", "--overwrite"), "exclude each other"),
         (("separate", song, "--crop", "0"), "crop must be 1 to 4096, not 0"),
         (("separate", song, "--crop", "4096"), "crop and twice pad must be 4096 frames at most"),
-        (("separate", song, "--aggression", "-61"), "aggression must be -60.0 to 60.0, not -61.0"),
+        (("separate", song, "--aggression", "-61"), "aggression must be -60 to 60 dB, not -61"),
         (("separate", song, "--pad", "-1"), "pad must be 0 to 2048, not -1"),
         (("separate", song, "--batch", "0"), "batch must be at least 1, not 0"),
         (("separate", song, "--two-stems", "drums"), "vocals and instrumental"),

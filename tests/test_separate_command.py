@@ -235,7 +235,7 @@ def folder(song: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_every_command_of_the_guide_runs(folder: Path) -> None:
     """The walk of docs/separating.md, with the bundled model."""
     commands = walk("docs/separating.md")
-    assert len(commands) == 17
+    assert len(commands) == 18
     for command in commands:
         ft(*shlex.split(command, comments=True)[1:])
     made = {p.relative_to(folder).as_posix() for p in folder.rglob("*_vocals.*")}

@@ -29,9 +29,8 @@ def evaluate(
         typer.Option(help="Separate a semitone lower and higher, average: twice the time; default: the model's."),
     ] = None,
     aggression: Annotated[
-        float | None,
-        typer.Option(help="How readily sound counts as voice, in dB; default: the model's.", metavar="DB"),
-    ] = None,
+        float, typer.Option(help="How readily what is in doubt counts as voice; below 0: as music.", metavar="DB")
+    ] = 0.0,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.")] = None,
     each: Annotated[bool, typer.Option("--each", help="Also print every track's vocals.")] = False,
@@ -70,7 +69,7 @@ def evaluate(
             "definitions": DEFINITIONS,
             "model": model,
             "tta": separator.signals[0].tta,
-            "aggression": separator.signals[0].aggression,
+            "aggression": aggression,
             "rows": rows,
         }
         write_bytes(json_file, json.dumps(report, indent=1).encode())

@@ -124,7 +124,6 @@ def inside(path: Path) -> dict[str, str]:
         "window": f"crop {signal.crop} frames ({signal.crop * frame:.1f} s), "
         f"pad {signal.pad} ({signal.pad * frame:.1f} s) on either side"
         f"{', once a semitone lower and once higher (--tta)' if signal.tta else ''}",
-        "aggression": f"{signal.aggression:g} dB",
         "precision": info.precision,
         "provenance": listed(info.provenance) or "not stated",
         "network": listed(info.network.to_dict()),

@@ -41,12 +41,8 @@ def separate(
         typer.Option(help="Separate a semitone lower and higher, average: twice the time; default: the model's."),
     ] = None,
     aggression: Annotated[
-        float | None,
-        typer.Option(
-            help="How readily sound counts as voice, in dB over what the network says; default: the model's.",
-            metavar="DB",
-        ),
-    ] = None,
+        float, typer.Option(help="How readily what is in doubt counts as voice; below 0: as music.", metavar="DB")
+    ] = 0.0,
     device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
     stem: Annotated[Literal["all", "vocals", "instrumental"], typer.Option(help="Which stems to write.")] = "all",
     file_format: Annotated[Format, typer.Option("--format", help="Of the stems.")] = "wav",
