@@ -240,7 +240,8 @@ def test_every_command_of_the_guide_runs(folder: Path) -> None:
         ft(*shlex.split(command, comments=True)[1:])
     made = {p.relative_to(folder).as_posix() for p in folder.rglob("*_vocals.*")}
     tree = {f"stems/{song}_vocals.wav" for song in ("a/one", "two")}
-    single = {f"{place}song_vocals.wav" for place in ("", "part/", "plotted/", "better/", "both/", "events/")}
+    places = ("", "part/", "plotted/", "fast/", "karaoke/", "both/", "events/")
+    single = {f"{place}song_vocals.wav" for place in places}
     assert made == tree | single | {"stems/song_vocals.flac"}
     assert (folder / "named" / "vocals" / "song.wav").exists()
     assert (folder / "plotted" / "song_plot.png").exists()
