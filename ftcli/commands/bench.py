@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ftcli.options import Device, TestTimeAugmentation
 from ftcore import __version__
 from ftcore.errors import FtError
 
@@ -31,10 +32,8 @@ def bench(
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of `ft models list`, or an .onnx file.")
     ] = "starter",
-    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
-    tta: Annotated[
-        bool | None, typer.Option(help="As `ft separate --tta` or `--no-tta`; default: the model's.")
-    ] = None,
+    device: Device = "auto",
+    tta: TestTimeAugmentation = None,
     seconds: Annotated[int, typer.Option(min=1, max=3600, help="Length of the song that is separated.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON document.")] = False,
 ) -> None:

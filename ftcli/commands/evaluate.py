@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ftcli.options import Aggression, Device, TestTimeAugmentation
 from ftcore.errors import FtError
 
 if TYPE_CHECKING:
@@ -24,14 +25,9 @@ def evaluate(
     model: Annotated[
         str, typer.Option("--model", "-m", help="A name of `ft models list`, an .onnx file, or a checkpoint.")
     ] = "starter",
-    tta: Annotated[
-        bool | None,
-        typer.Option(help="Separate a semitone lower and higher, average: twice the time; default: the model's."),
-    ] = None,
-    aggression: Annotated[
-        float, typer.Option(help="How readily what is in doubt counts as voice; below 0: as music.", metavar="DB")
-    ] = 0.0,
-    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    tta: TestTimeAugmentation = None,
+    aggression: Aggression = 0.0,
+    device: Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.")] = None,
     each: Annotated[bool, typer.Option("--each", help="Also print every track's vocals.")] = False,
 ) -> None:

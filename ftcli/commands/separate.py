@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
+from ftcli.options import Aggression, Device, TestTimeAugmentation
 from ftcore.errors import UsageError
 
 app = typer.Typer()
@@ -36,14 +37,9 @@ def separate(
     ensemble: Annotated[
         Literal["mean", "min", "max"], typer.Option(help="How the vocals of several models become one.")
     ] = "mean",
-    tta: Annotated[
-        bool | None,
-        typer.Option(help="Separate a semitone lower and higher, average: twice the time; default: the model's."),
-    ] = None,
-    aggression: Annotated[
-        float, typer.Option(help="How readily what is in doubt counts as voice; below 0: as music.", metavar="DB")
-    ] = 0.0,
-    device: Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or cuda:N.")] = "auto",
+    tta: TestTimeAugmentation = None,
+    aggression: Aggression = 0.0,
+    device: Device = "auto",
     stem: Annotated[Literal["all", "vocals", "instrumental"], typer.Option(help="Which stems to write.")] = "all",
     file_format: Annotated[Format, typer.Option("--format", help="Of the stems.")] = "wav",
     bit_depth: Annotated[BitDepth | None, typer.Option(help="Of wav and flac stems; default: the input's.")] = None,
