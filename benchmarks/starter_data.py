@@ -45,10 +45,14 @@ def crop(rng: np.random.Generator, files: list[Path]) -> npt.NDArray[np.float64]
         assert rate == RATE and audio.shape[1] == 2
         start = int(rng.integers(max(len(audio) - RATE * SECONDS, 0) + 1))
         part = audio[start : start + RATE * SECONDS]
-        if len(part) == RATE * SECONDS:
-            loud = np.abs(part).max(axis=1).reshape(-1, RATE // 10).max(axis=1)
-            if np.mean(loud > 0.01) > 0.7:
-                return part
+        if len(part) == RATE * SECONDS and sounds(part):
+            return part
+
+
+def sounds(part: npt.NDArray[np.float64]) -> bool:
+    """Whether more than 0.7 of the tenths of a second of a crop [samples, 2] are not silent."""
+    loud = np.abs(part).max(axis=1).reshape(-1, RATE // 10).max(axis=1)
+    return bool(np.mean(loud > 0.01) > 0.7)
 
 
 def main(data: Path, work: Path) -> None:

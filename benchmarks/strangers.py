@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from benchmarks.starter_data import RATE, SECONDS, write_pairs
+from benchmarks.starter_data import RATE, SECONDS, sounds, write_pairs
 
 FOLDS = {
     # produced songs of one artist, a man; their music
@@ -66,13 +66,10 @@ def write_songs(folder: Path, data: Path, prefixes: tuple[str, ...]) -> None:
         starts: list[int] = []
         for start in rng.integers(min(len(voice), len(music)) - length, size=2000):
             v, m = voice[start : start + length], music[start : start + length]
-            loud = np.abs(v).max(axis=1).reshape(-1, RATE // 10).max(axis=1)
-            if (
-                len(starts) == CROPS
-                or any(abs(start - other) < length for other in starts)
-                or np.mean(loud > 0.01) < 0.7
-            ):
+            if any(abs(start - other) < length for other in starts) or not sounds(v):
                 continue
+            if len(starts) == CROPS:
+                break
             starts.append(int(start))
             level = 10 * np.log10(np.mean(v**2) / np.mean(m**2))
             if LEVELS[0] <= level <= LEVELS[1]:

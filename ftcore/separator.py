@@ -34,7 +34,7 @@ SEMITONE = 2 ** (1 / 12)
 """Speed at which a song sounds a semitone higher."""
 
 MOST_AGGRESSION = 60
-"""dB; more of it changes nothing that one hears."""
+"""dB: a thousandfold."""
 
 Named = str | Path | Model
 """A model: its name, the path of an exported one, or an open one."""
