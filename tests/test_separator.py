@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +146,7 @@ def test_windows_that_end_out_of_order_come_in_order(tiny_model: Path) -> None:
     assert np.array_equal(expected, found)
 
 
-def test_both_speeds_share_the_runs_of_a_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speeds_and_songs_share_the_runs_of_a_model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every run takes memory: there are never more at once than the model has workers."""
     model = OnnxModel(tiny_model, "cpu")
     session, lock = model._session, threading.Lock()
@@ -164,7 +165,9 @@ def test_both_speeds_share_the_runs_of_a_model(tiny_model: Path, monkeypatch: py
             return y
 
     monkeypatch.setattr(model, "_session", Watched())
-    Separator(model, tta=True).separate(noise(20000, 2), 8000)
+    separator, song = Separator(model, tta=True), noise(20000, 2)
+    with ThreadPoolExecutor(3) as songs:
+        list(songs.map(lambda _: separator.separate(song, 8000), range(3)))
     assert 0 < most <= model.workers
 
 
