@@ -49,6 +49,7 @@ def loudest(wave: Wave) -> float:
 EFFECTS: dict[str, Callable[[Wave], Wave]] = {
     "formants": lambda wave: effects.move_formants(wave, 0.8, RATE),
     "double": lambda wave: effects.double(generator(), wave, RATE),
+    "widen": lambda wave: effects.widen(generator(), wave, RATE),
     "equalise": lambda wave: effects.equalise(generator(), wave, 8.0, RATE),
     "compress": lambda wave: effects.compress(generator(), wave, RATE),
     "drive": lambda wave: effects.drive(generator(), wave, 10.0),
@@ -93,6 +94,17 @@ def test_doubles_are_late_and_aside() -> None:
     assert places.min() > 100 + 0.004 * RATE
     assert places.max() < 100 + 0.042 * RATE
     assert np.abs(doubled[0] - doubled[1]).max() > 0.01
+
+
+def test_what_is_widened_is_another_take_at_either_side() -> None:
+    middle = np.repeat(generator(1).standard_normal((1, RATE)).astype(np.float32), 2, axis=0)
+    alike = []
+    for seed in range(8):
+        wide = effects.widen(generator(seed), middle, RATE)
+        alike.append(np.corrcoef(wide)[0, 1])
+        assert np.corrcoef(wide[0], middle[0])[0, 1] == pytest.approx(np.corrcoef(wide[1], middle[0])[0, 1], abs=0.05)
+    assert max(alike) < 0.6
+    assert min(alike) < 0.2
 
 
 def test_compression_brings_loud_and_quiet_together() -> None:

@@ -66,16 +66,24 @@ def sides(pan: float) -> Wave:
 
 
 def double(rng: np.random.Generator, wave: Wave, rate: int) -> Wave:
-    """One or two more takes of the same: up to 20 cents away, 5-40 ms late, each at a side."""
+    """One or two more takes of the same, each at a side."""
     out = wave.copy()
-    middle = wave.mean(axis=0, keepdims=True)
     for _ in range(rng.integers(1, 3)):
-        take = faster(middle, 2 ** (rng.uniform(-20, 20) / 1200))
-        late, pan = int(rng.uniform(0.005, 0.04) * rate), rng.uniform(-1.0, 1.0)
-        out += (
-            np.float32(gain(rng.uniform(-12, -1))) * sides(pan) * fit(np.pad(take, ((0, 0), (late, 0))), wave.shape[1])
-        )
+        out += np.float32(gain(rng.uniform(-12, -1))) * sides(rng.uniform(-1.0, 1.0)) * _take(rng, wave, rate)
     return out
+
+
+def widen(rng: np.random.Generator, wave: Wave, rate: int) -> Wave:
+    """A take at either side, and as much or less of the same between them."""
+    takes = np.concatenate([_take(rng, wave, rate) for _ in range(2)])
+    wide: Wave = takes + np.float32(rng.uniform(0.0, 1.0)) * wave
+    return wide
+
+
+def _take(rng: np.random.Generator, wave: Wave, rate: int) -> Wave:
+    """Another take [1, samples] of the same: up to 20 cents away, 5-40 ms late."""
+    take = faster(wave.mean(axis=0, keepdims=True), 2 ** (rng.uniform(-20, 20) / 1200))
+    return fit(np.pad(take, ((0, 0), (int(rng.uniform(0.005, 0.04) * rate), 0))), wave.shape[1])
 
 
 def equalise(rng: np.random.Generator, wave: Wave, most_db: float, rate: int) -> Wave:

@@ -52,6 +52,10 @@ class PartMix:
     """Loses stereo width."""
     narrow: float = 0.0
     """Least width then; 0 is mono."""
+    p_wide: float = 0.0
+    """Two takes of it are at the two sides, as of choirs and doubled voices."""
+    p_pan: float = 0.0
+    """Moved to a side."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +153,10 @@ def _part(
     if happens(config.p_narrow):
         middle = wave.mean(axis=0)
         wave = middle + np.float32(rng.uniform(config.narrow, 1.0)) * (wave - middle)
+    if happens(config.p_wide):
+        wave = effects.widen(rng, wave, rate)
+    if happens(config.p_pan):
+        wave = wave * effects.sides(rng.uniform(-1.0, 1.0))
     if happens(config.p_echo):
         wave = effects.echo(rng, wave, rate)
     if happens(config.p_reverb):
