@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -15,4 +15,10 @@ TestTimeAugmentation = Annotated[
 ]
 Aggression = Annotated[
     float, typer.Option(help="How readily what is in doubt counts as voice; below 0: as music.", metavar="DB")
+]
+Stereo = Annotated[
+    Literal["joint", "mid-side", "both"],
+    typer.Option(
+        help="Two channels together, or mid and side each alone, which finds voices at both sides; or the mean of both."
+    ),
 ]

@@ -124,6 +124,7 @@ class BarReport(Report):
                     f"{name}: windows of up to {signal.crop} frames with {signal.pad} of context on either side, "
                     f"{separator.batch} at once{', once lower and once higher' if signal.tta else ''}"
                     f"{f', aggression {separator.aggression:g} dB' if separator.aggression else ''}"
+                    f"{f', stereo {separator.stereo}' if separator.stereo != 'joint' else ''}"
                 )
         self.progress.start()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,11 +22,15 @@ from ftcore.decoders import BLOCK, BitDepth, Block
 from ftcore.encoders import FORMATS, Format, Spool, check_format, encode, full_scale
 from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
-from ftcore.pipeline import Windowing, separate_blocks, song_peak
+from ftcore.pipeline import Separated, Windowing, separate_blocks, song_peak
 from ftcore.runtime import Model, OnnxModel
 
 Stem = Literal["vocals", "instrumental"]
 STEMS: tuple[Stem, ...] = get_args(Stem)
+
+Stereo = Literal["joint", "mid-side", "both"]
+"""How the channels of stereo reach a network: together, or their mid and side each on its own; or both, averaged."""
+APART: dict[Stereo, tuple[bool, ...]] = {"joint": (False,), "mid-side": (True,), "both": (False, True)}
 
 ProgressCallback = Callable[[float, float], None]
 """Called with (seconds of audio done, seconds in all) after every window."""
@@ -66,8 +71,9 @@ class Separator:
     each model says `crop` and `pad` in frames (`crop` or less, rather: all windows of a song are equally full) and
     `tta` (test-time augmentation), whether the song is separated played a semitone lower and once more a semitone
     higher, and the two averaged, for twice the time. `aggression`, in dB, is how much more readily sound counts as
-    voice than the networks say (see `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError
-    for numbers out of range.
+    voice than the networks say (see `ftcore.pipeline.lean`). `stereo` matters to two channels only: a network that
+    hears them together knows that voices mostly are in the middle, and misses those at both sides; mid-side takes twice
+    the time, both three times. Raises FtError when a model cannot be opened, UsageError for values out of range.
     """
 
     def __init__(
@@ -79,6 +85,7 @@ class Separator:
         pad: int | None = None,
         batch: int = 1,
         aggression: float = 0.0,
+        stereo: Stereo = "joint",
         tta: bool | None = None,
         ensemble: Ensemble = "mean",
     ) -> None:
@@ -87,11 +94,14 @@ class Separator:
         self.ensemble = ensemble
         self.batch = batch
         self.aggression = aggression
+        self.stereo = stereo
         self.crop = crop
         if batch < 1:
             raise UsageError(f"batch must be at least 1, not {batch}")
         if not abs(aggression) <= MOST_AGGRESSION:
             raise UsageError(f"aggression must be {-MOST_AGGRESSION} to {MOST_AGGRESSION} dB, not {aggression:g}")
+        if stereo not in APART:
+            raise UsageError(f"stereo must be joint, mid-side or both, not {stereo}")
         options = {"crop": crop, "pad": pad, "tta": tta}
         asked: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         try:
@@ -232,21 +242,23 @@ class Separator:
                     peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
                 pool = ThreadPoolExecutor(model.workers)  # of all speeds: every window in the model takes memory
                 stack.callback(pool.shutdown, cancel_futures=True)
+                width = model.info.network.audio_channels
+                speeds = (1 / SEMITONE, SEMITONE) if signal.tta else (1.0,)
                 estimates = []
-                for speed in (1 / SEMITONE, SEMITONE) if signal.tta else (1.0,):
+                for speed, apart in itertools.product(speeds, APART[self.stereo] if channels == 2 else (False,)):
                     played = round(rate * speed)  # a song that is read as of another rate has another speed
                     frames = 2 + samples * signal.sample_rate // (played * signal.hop)
                     estimate = separate_blocks(
-                        blocks(),
+                        mid_side(blocks(), width) if apart else blocks(),
                         rate=played,
-                        channels=channels,
+                        channels=width + 1 if apart else channels,
                         model=model,
                         pool=pool,
                         windowing=windowing if self.crop else windowing.fitted(frames),
                         aggression=self.aggression,
                         peak=peak,
                     )
-                    estimates.append(estimate)
+                    estimates.append(left_right(estimate) if apart else estimate)
                 each.append(combine(estimates, "mean"))
             done = 0
             for mixture, vocals in combine(each, self.ensemble):
@@ -254,6 +266,20 @@ class Separator:
                 done += mixture.shape[1]
                 if progress is not None:
                     progress(done / rate, samples / rate)
+
+
+def mid_side(blocks: Iterable[Block], width: int) -> Iterator[Block]:
+    """Blocks [2, samples] as [width + 1, samples]: their mid, which fills a network's channels, and their side."""
+    for left, right in blocks:
+        yield np.stack([(left + right) / 2] * width + [(left - right) / 2])
+
+
+def left_right(separation: Separated) -> Separated:
+    """The inverse, of a mixture and its vocals: [width + 1, samples] -> [2, samples]."""
+    for parts in separation:
+        mids, sides = zip(*((part[:-1].mean(axis=0), part[-1]) for part in parts), strict=True)
+        mixture, vocals = (np.stack((mid + side, mid - side)) for mid, side in zip(mids, sides, strict=True))
+        yield mixture, vocals
 
 
 def opened(model: Named, device: str) -> Model:

@@ -46,6 +46,11 @@ def loudest(wave: Wave) -> float:
     return float(hertz[np.argmax(np.abs(np.fft.rfft(wave[0])))])
 
 
+def correlation(a: Wave, b: Wave) -> float:
+    """Of two waves [samples]."""
+    return float(np.dot(a, b) / np.sqrt(np.dot(a, a) * np.dot(b, b)))
+
+
 EFFECTS: dict[str, Callable[[Wave], Wave]] = {
     "formants": lambda wave: effects.move_formants(wave, 0.8, RATE),
     "double": lambda wave: effects.double(generator(), wave, RATE),
@@ -101,8 +106,8 @@ def test_what_is_widened_is_another_take_at_either_side() -> None:
     alike = []
     for seed in range(8):
         wide = effects.widen(generator(seed), middle, RATE)
-        alike.append(np.corrcoef(wide)[0, 1])
-        assert np.corrcoef(wide[0], middle[0])[0, 1] == pytest.approx(np.corrcoef(wide[1], middle[0])[0, 1], abs=0.05)
+        alike.append(correlation(wide[0], wide[1]))
+        assert correlation(wide[0], middle[0]) == pytest.approx(correlation(wide[1], middle[0]), abs=0.05)
     assert max(alike) < 0.6
     assert min(alike) < 0.2
 

@@ -6,7 +6,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +20,7 @@ from ftcore.config import SignalConfig
 from ftcore.errors import FtError
 from ftcore.pipeline import channel_groups, lean, ungroup
 from ftcore.runtime import ModelInfo, OnnxModel
+from ftcore.separator import Stereo
 from tests.conftest import noise
 from tests.vectors import REFERENCE, filled_state
 
@@ -106,6 +107,29 @@ def test_aggression_moves_what_is_in_doubt(tiny_model: Path) -> None:
     mixture = noise(100, 2).astype(np.complex64) * np.complex64(1j)
     for sure in (mixture, 0 * mixture):
         np.testing.assert_allclose(lean(sure, mixture, 6.0), sure, atol=1e-6)
+
+
+def test_mid_and_side_are_separated_each_on_its_own(tiny_model: Path) -> None:
+    """What the network hears of one does not depend on the other; `both` is the mean; stems still add up."""
+    mid, side = noise(9000, 2)
+    wave = np.stack((mid + side, mid - side))
+    found = {mode: Separator(tiny_model, stereo=mode).separate(wave, 8000) for mode in get_args(Stereo)}
+    alone = [
+        Separator(tiny_model).separate(np.stack((part, part)), 8000)["vocals"].mean(axis=0) for part in (mid, side)
+    ]
+    expected = np.stack((alone[0] + alone[1], alone[0] - alone[1]))
+    np.testing.assert_allclose(found["mid-side"]["vocals"], expected, atol=1e-5)
+    mean = (found["joint"]["vocals"] + found["mid-side"]["vocals"]) / 2
+    np.testing.assert_allclose(found["both"]["vocals"], mean, atol=1e-6)
+    assert np.abs(found["joint"]["vocals"] - expected).max() > 1e-3
+    for stems in found.values():
+        np.testing.assert_allclose(stems["vocals"] + stems["instrumental"], wave, atol=1e-6)
+    for channels in (1, 3):
+        other = noise(5000, channels)
+        same = [Separator(tiny_model, stereo=mode).separate(other, 8000)["vocals"] for mode in get_args(Stereo)]
+        assert all(np.array_equal(same[0], each) for each in same[1:])
+    with pytest.raises(FtError, match="stereo must be joint, mid-side or both, not wide"):
+        Separator(tiny_model, stereo="wide")  # type: ignore[arg-type]
 
 
 def test_context_makes_chunks_agree(tiny_model: Path) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftcli.options import Aggression, Device, TestTimeAugmentation
+from ftcli.options import Aggression, Device, Stereo, TestTimeAugmentation
 from ftcore.errors import FtError
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ def evaluate(
     ] = "starter",
     tta: TestTimeAugmentation = None,
     aggression: Aggression = 0.0,
+    stereo: Stereo = "joint",
     device: Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.")] = None,
     each: Annotated[bool, typer.Option("--each", help="Also print every track's vocals.")] = False,
@@ -45,7 +46,7 @@ def evaluate(
 
     tracks = find_pairs(pairs)
     opened = open_checkpoint(model, device) if model.endswith(".safetensors") else model
-    separator = Separator(opened, device=device, aggression=aggression, tta=tta)
+    separator = Separator(opened, device=device, aggression=aggression, stereo=stereo, tta=tta)
 
     def separated(pair: Pair) -> Stems:
         return separator.separate(pair.mixture, pair.rate)
@@ -66,6 +67,7 @@ def evaluate(
             "model": model,
             "tta": separator.signals[0].tta,
             "aggression": aggression,
+            "stereo": stereo,
             "rows": rows,
         }
         write_bytes(json_file, json.dumps(report, indent=1).encode())

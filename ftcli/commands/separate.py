@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ftcli.options import Aggression, Device, TestTimeAugmentation
+from ftcli.options import Aggression, Device, Stereo, TestTimeAugmentation
 from ftcore.errors import UsageError
 
 app = typer.Typer()
@@ -39,6 +39,7 @@ def separate(
     ] = "mean",
     tta: TestTimeAugmentation = None,
     aggression: Aggression = 0.0,
+    stereo: Stereo = "joint",
     device: Device = "auto",
     stem: Annotated[Literal["all", "vocals", "instrumental"], typer.Option(help="Which stems to write.")] = "all",
     file_format: Annotated[Format, typer.Option("--format", help="Of the stems.")] = "wav",
@@ -90,6 +91,7 @@ def separate(
             pad=pad,
             batch=batch,
             aggression=aggression,
+            stereo=stereo,
             tta=tta,
             ensemble=ensemble,
         )
