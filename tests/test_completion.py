@@ -30,7 +30,7 @@ def asked(shell: str, line: str, **more: str) -> subprocess.CompletedProcess[str
     [
         ("ft sep", ["separate"]),
         ("ft --ver", ["--version"]),
-        ("ft separate --ste", ["--stem"]),
+        ("ft separate --ste", ["--stereo", "--stem"]),
         ("ft separate song.wav --stem ", ["all", "vocals", "instrumental"]),
         ("ft models l", ["list"]),
         ("ft snapshots show --sh", ["--shapes"]),
@@ -45,14 +45,14 @@ def test_bash(line: str, expected: list[str]) -> None:
 
 
 def test_zsh_and_fish() -> None:
-    answer = asked("zsh", "ft separate --ste")
-    assert answer.stdout == """_arguments '*: :(("--stem":"Which stems to write."))'\n"""
+    answer = asked("zsh", "ft separate --qui")
+    assert answer.stdout == """_arguments '*: :(("--quiet":"Print nothing but errors."))'\n"""
     assert asked("zsh", "ft separate s").stdout == "_files\n"
     assert asked("zsh", "ft sep").stdout.startswith("""_arguments '*: :(("separate":"Split songs into""")
-    for line, offers in (("ft separate --ste", 0), ("ft separate s", 1)):
+    for line, offers in (("ft separate --qui", 0), ("ft separate s", 1)):
         assert asked("fish", line, _TYPER_COMPLETE_FISH_ACTION="is-args").returncode == offers
-    answer = asked("fish", "ft separate --ste", _TYPER_COMPLETE_FISH_ACTION="get-args")
-    assert answer.stdout == "--stem\tWhich stems to write.\n"
+    answer = asked("fish", "ft separate --qui", _TYPER_COMPLETE_FISH_ACTION="get-args")
+    assert answer.stdout == "--quiet\tPrint nothing but errors.\n"
 
 
 @pytest.mark.skipif(BASH is None, reason="needs bash")
@@ -71,7 +71,7 @@ def test_the_installed_script_works_in_bash(tmp_path: Path, monkeypatch: pytest.
     """
     assert BASH is not None
     done = subprocess.run([BASH, "-c", script], capture_output=True, text=True, cwd=ROOT, check=False)
-    assert (done.stdout, done.stderr) == ("--stem --start --skip-existing\n", "")
+    assert (done.stdout, done.stderr) == ("--stereo --stem --start --skip-existing\n", "")
 
 
 def test_scripts_of_named_shells(capsys: pytest.CaptureFixture[str]) -> None:
@@ -114,7 +114,7 @@ def test_lines_that_cannot_be_completed_stay_undisturbed(
 
 def test_completing_imports_nothing_heavy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("_FT_COMPLETE", "complete_bash")
-    monkeypatch.setenv("COMP_WORDS", "ft separate --ste")
+    monkeypatch.setenv("COMP_WORDS", "ft separate --qui")
     monkeypatch.setenv("COMP_CWORD", "2")
     code = """
 import sys
@@ -126,4 +126,4 @@ finally:
     print(sorted({"torch", "onnx", "onnxruntime", "soundfile", "soxr", "numpy", "rich"} & set(sys.modules)))
 """
     result = python(code)
-    assert result.stdout == "--stem\n[]\n", result.stderr
+    assert result.stdout == "--quiet\n[]\n", result.stderr
