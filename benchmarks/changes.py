@@ -1,6 +1,6 @@
 """What a model makes of mixtures whose voice, music or both are changed: what it goes by beside what they are.
 
-    python -m benchmarks.changes WORK --real PAIRS [--model starter] [--only NAME ...]
+    python -m benchmarks.changes WORK --real PAIRS [--model starter] [--stereo joint] [--only NAME ...]
 
 WORK is what `benchmarks/starter_data.py` wrote; PAIRS are real songs. At another speed no recording is one that was
 trained on, and voices are in another range: a model that gains more there does not know the range they were in, one
@@ -18,6 +18,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from statistics import mean
+from typing import get_args
 
 import numpy as np
 import soxr
@@ -27,7 +28,7 @@ from ftcore.data import effects
 from ftcore.data.library import Wave
 from ftcore.errors import FtError
 from ftcore.evaluation import Pair, find_pairs, load_pair, usdr
-from ftcore.separator import Separator
+from ftcore.separator import Separator, Stereo
 
 Change = Callable[[np.random.Generator, Wave, int], Wave]
 
@@ -73,10 +74,12 @@ def main() -> None:
     parser.add_argument("work", type=Path)
     parser.add_argument("--real", type=Path, required=True, help="a folder of pairs")
     parser.add_argument("--model", default="starter")
+    parser.add_argument("--stereo", choices=get_args(Stereo), default="joint")
     parser.add_argument("--only", nargs="+", choices=list(CHANGES), default=list(CHANGES), metavar="NAME")
     args = parser.parse_args()
     try:
-        tables(Separator(args.model, tta=False), (args.work / "validation", args.work / "seen", args.real), args.only)
+        separator = Separator(args.model, stereo=args.stereo, tta=False)
+        tables(separator, (args.work / "validation", args.work / "seen", args.real), args.only)
     except FtError as error:
         raise SystemExit(str(error)) from None
 

@@ -22,7 +22,7 @@ from ftcore.decoders import BLOCK, BitDepth, Block
 from ftcore.encoders import FORMATS, Format, Spool, check_format, encode, full_scale
 from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
-from ftcore.pipeline import Separated, Windowing, separate_blocks, song_peak
+from ftcore.pipeline import Windowing, separate_blocks, song_peak
 from ftcore.runtime import Model, OnnxModel
 
 Stem = Literal["vocals", "instrumental"]
@@ -31,6 +31,7 @@ STEMS: tuple[Stem, ...] = get_args(Stem)
 Stereo = Literal["joint", "mid-side", "both"]
 """How the channels of stereo reach a network: together, or their mid and side each on its own; or both, averaged."""
 APART: dict[Stereo, tuple[bool, ...]] = {"joint": (False,), "mid-side": (True,), "both": (False, True)}
+"""The separations that each takes, and whether mid and side are apart in them."""
 
 ProgressCallback = Callable[[float, float], None]
 """Called with (seconds of audio done, seconds in all) after every window."""
@@ -258,7 +259,7 @@ class Separator:
                         aggression=self.aggression,
                         peak=peak,
                     )
-                    estimates.append(left_right(estimate) if apart else estimate)
+                    estimates.append(((left_right(m), left_right(v)) for m, v in estimate) if apart else estimate)
                 each.append(combine(estimates, "mean"))
             done = 0
             for mixture, vocals in combine(each, self.ensemble):
@@ -274,12 +275,10 @@ def mid_side(blocks: Iterable[Block], width: int) -> Iterator[Block]:
         yield np.stack([(left + right) / 2] * width + [(left - right) / 2])
 
 
-def left_right(separation: Separated) -> Separated:
-    """The inverse, of a mixture and its vocals: [width + 1, samples] -> [2, samples]."""
-    for parts in separation:
-        mids, sides = zip(*((part[:-1].mean(axis=0), part[-1]) for part in parts), strict=True)
-        mixture, vocals = (np.stack((mid + side, mid - side)) for mid, side in zip(mids, sides, strict=True))
-        yield mixture, vocals
+def left_right(block: Block) -> Block:
+    """The inverse: [width + 1, samples] -> [2, samples]."""
+    mid, side = block[:-1].mean(axis=0), block[-1]
+    return np.stack((mid + side, mid - side))
 
 
 def opened(model: Named, device: str) -> Model:
