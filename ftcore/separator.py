@@ -241,7 +241,7 @@ class Separator:
                 peak = 1.0
                 if model.info.network.normalisation == "song_peak":
                     peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
-                pool = ThreadPoolExecutor(model.workers)  # of all speeds: every window in the model takes memory
+                pool = ThreadPoolExecutor(model.workers)  # of all estimates: every window in it takes memory
                 stack.callback(pool.shutdown, cancel_futures=True)
                 width = model.info.network.audio_channels
                 speeds = (1 / SEMITONE, SEMITONE) if signal.tta else (1.0,)
