@@ -24,11 +24,12 @@ import numpy as np
 import soxr
 from scipy import signal
 
+from ftcore.config import Stereo
 from ftcore.data import effects
 from ftcore.data.library import Wave
 from ftcore.errors import FtError
 from ftcore.evaluation import Pair, find_pairs, load_pair, usdr
-from ftcore.separator import Separator, Stereo
+from ftcore.separator import Separator
 
 Change = Callable[[np.random.Generator, Wave, int], Wave]
 

@@ -1,7 +1,7 @@
 """The mean of the weights of several checkpoints of one network, or one with other defaults.
 
     python -m benchmarks.mean CHECKPOINT ... OUT.safetensors
-        [--crop FRAMES --pad FRAMES --tta]
+        [--crop FRAMES --pad FRAMES --stereo WAY --tta]
 
 What was trained further on other data forgets less when it is averaged with where it came from (Wortsman et al. 2022,
 "Robust fine-tuning of zero-shot models"). How to separate by default is what the last one says, or the options do.
@@ -11,12 +11,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any, get_args
 
 import torch
 
 from ftcore import checkpoint
 from ftcore.checkpoint import Checkpoint
-from ftcore.config import overlay
+from ftcore.config import Stereo, overlay
 from ftcore.errors import FtError
 
 
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     parser.add_argument("--crop", type=int)
     parser.add_argument("--pad", type=int)
+    parser.add_argument("--stereo", choices=get_args(Stereo))
     parser.add_argument("--tta", action=argparse.BooleanOptionalAction)
     args = vars(parser.parse_args())
     checkpoints, out = args.pop("checkpoints"), args.pop("out")
@@ -36,7 +38,7 @@ def main() -> None:
         raise SystemExit(str(error)) from None
 
 
-def average(paths: list[Path], out: Path, defaults: dict[str, int]) -> None:
+def average(paths: list[Path], out: Path, defaults: dict[str, Any]) -> None:
     """Write the mean, with the provenance of the last one but for its scores, and other defaults. Raises FtError."""
     checkpoints = [checkpoint.load(path) for path in paths]
     last = checkpoints[-1]

@@ -17,8 +17,15 @@ Aggression = Annotated[
     float, typer.Option(help="How readily what is in doubt counts as voice; below 0: as music.", metavar="DB")
 ]
 Stereo = Annotated[
-    Literal["joint", "mid-side", "both"],
+    Literal["joint", "mid-side", "auto"] | None,
     typer.Option(
-        help="Two channels together, or mid and side each alone, which finds voices at both sides; or the mean of both."
+        help="Two channels together; mid and side each alone (twice the time), which finds voices at both sides; or "
+        "both, as wide as the voice is (three times); default: the model's."
     ),
 ]
+
+
+def separations(stereo: str, tta: bool) -> str:
+    """What `--stereo` and `--tta` come to, in words that follow others; none for a single separation."""
+    augmented = ", once a semitone lower and once higher (--tta)" if tta else ""
+    return f"{f', --stereo {stereo}' if stereo != 'joint' else ''}{augmented}"

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ftcli.app import fail
+from ftcli.options import separations
 from ftcore.audio import AudioInfo
 from ftcore.errors import FtError
 from ftcore.memory import peak_bytes
@@ -122,9 +123,8 @@ class BarReport(Report):
                 )
                 self.say(
                     f"{name}: windows of up to {signal.crop} frames with {signal.pad} of context on either side, "
-                    f"{separator.batch} at once{', once lower and once higher' if signal.tta else ''}"
+                    f"{separator.batch} at once{separations(signal.stereo, signal.tta)}"
                     f"{f', aggression {separator.aggression:g} dB' if separator.aggression else ''}"
-                    f"{f', stereo {separator.stereo}' if separator.stereo != 'joint' else ''}"
                 )
         self.progress.start()
 

@@ -14,6 +14,7 @@ from ftcore.errors import FtError
 T = TypeVar("T")
 Output = Literal["mapping", "magnitude_mask", "complex_mask", "mask_and_mapping"]
 Normalisation = Literal["song_peak", "window_rms"]
+Stereo = Literal["joint", "mid-side", "auto"]
 
 MOST_LEVELS = 16
 MOST_FRAMES = 4096
@@ -240,6 +241,8 @@ class SignalConfig:
     """Frames per window that are kept, by default."""
     pad: int = 4
     """Frames of context on either side of a window, by default; they cost as much as others (`docs/performance.md`)."""
+    stereo: Stereo = "joint"
+    """How two channels reach the network by default: together, mid and side each alone, or both (`ftcore.stereo`)."""
     tta: bool = False
     """Whether a song is, by default, separated a semitone lower and once more a semitone higher, and these averaged."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,20 +17,17 @@ import numpy.typing as npt
 from ftcore import audio, tags
 from ftcore.atomic import make_folder, replacing
 from ftcore.audio import AudioInfo
+from ftcore.config import Stereo
 from ftcore.decoders import BLOCK, BitDepth, Block
 from ftcore.encoders import FORMATS, Format, Spool, check_format, encode, full_scale
 from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
 from ftcore.pipeline import Windowing, separate_blocks, song_peak
 from ftcore.runtime import Model, OnnxModel
+from ftcore.stereo import by_width, left_right, mid_side
 
 Stem = Literal["vocals", "instrumental"]
 STEMS: tuple[Stem, ...] = get_args(Stem)
-
-Stereo = Literal["joint", "mid-side", "both"]
-"""How the channels of stereo reach a network: together, or their mid and side each on its own; or both, averaged."""
-APART: dict[Stereo, tuple[bool, ...]] = {"joint": (False,), "mid-side": (True,), "both": (False, True)}
-"""The separations that each takes, and whether mid and side are apart in them."""
 
 ProgressCallback = Callable[[float, float], None]
 """Called with (seconds of audio done, seconds in all) after every window."""
@@ -69,12 +65,13 @@ class Separator:
 
     `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble`
     says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N. By default
-    each model says `crop` and `pad` in frames (`crop` or less, rather: all windows of a song are equally full) and
-    `tta` (test-time augmentation), whether the song is separated played a semitone lower and once more a semitone
-    higher, and the two averaged, for twice the time. `aggression`, in dB, is how much more readily sound counts as
-    voice than the networks say (see `ftcore.pipeline.lean`). `stereo` matters to two channels only: a network that
-    hears them together knows that voices mostly are in the middle, and misses those at both sides; mid-side takes twice
-    the time, both three times. Raises FtError when a model cannot be opened, UsageError for values out of range.
+    each model says `crop` and `pad` in frames (`crop` or less, rather: all windows of a song are equally full),
+    `stereo` and `tta`. `stereo` is how two channels reach the network: joint together, mid-side (twice the time) each
+    of those on its own, auto (three times) both, the voice's width deciding between them (see `ftcore.stereo`). With
+    `tta` (test-time augmentation) the song is separated played a semitone lower and once more a semitone higher, and
+    the two averaged, for twice the time; of auto's two separations one is played higher and one lower, for no more.
+    `aggression`, in dB, is how much more readily sound counts as voice than the networks say (see
+    `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError for values out of range.
     """
 
     def __init__(
@@ -86,7 +83,7 @@ class Separator:
         pad: int | None = None,
         batch: int = 1,
         aggression: float = 0.0,
-        stereo: Stereo = "joint",
+        stereo: Stereo | None = None,
         tta: bool | None = None,
         ensemble: Ensemble = "mean",
     ) -> None:
@@ -95,15 +92,14 @@ class Separator:
         self.ensemble = ensemble
         self.batch = batch
         self.aggression = aggression
-        self.stereo = stereo
         self.crop = crop
         if batch < 1:
             raise UsageError(f"batch must be at least 1, not {batch}")
         if not abs(aggression) <= MOST_AGGRESSION:
             raise UsageError(f"aggression must be {-MOST_AGGRESSION} to {MOST_AGGRESSION} dB, not {aggression:g}")
-        if stereo not in APART:
-            raise UsageError(f"stereo must be joint, mid-side or both, not {stereo}")
-        options = {"crop": crop, "pad": pad, "tta": tta}
+        if stereo not in (None, *get_args(Stereo)):
+            raise UsageError(f"stereo must be joint, mid-side or auto, not {stereo}")
+        options = {"crop": crop, "pad": pad, "stereo": stereo, "tta": tta}
         asked: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         try:
             self.signals = [dataclasses.replace(each.info.signal, **asked) for each in self.models]
@@ -244,9 +240,9 @@ class Separator:
                 pool = ThreadPoolExecutor(model.workers)  # of all estimates: every window in it takes memory
                 stack.callback(pool.shutdown, cancel_futures=True)
                 width = model.info.network.audio_channels
-                speeds = (1 / SEMITONE, SEMITONE) if signal.tta else (1.0,)
+                stereo = signal.stereo if channels == 2 else "joint"
                 estimates = []
-                for speed, apart in itertools.product(speeds, APART[self.stereo] if channels == 2 else (False,)):
+                for speed, apart in passes(stereo, signal.tta):
                     played = round(rate * speed)  # a song that is read as of another rate has another speed
                     frames = 2 + samples * signal.sample_rate // (played * signal.hop)
                     estimate = separate_blocks(
@@ -260,7 +256,7 @@ class Separator:
                         peak=peak,
                     )
                     estimates.append(((left_right(m), left_right(v)) for m, v in estimate) if apart else estimate)
-                each.append(combine(estimates, "mean"))
+                each.append(by_width(estimates, rate) if stereo == "auto" else combine(estimates, "mean"))
             done = 0
             for mixture, vocals in combine(each, self.ensemble):
                 yield mixture, vocals
@@ -269,16 +265,12 @@ class Separator:
                     progress(done / rate, samples / rate)
 
 
-def mid_side(blocks: Iterable[Block], width: int) -> Iterator[Block]:
-    """Blocks [2, samples] as [width + 1, samples]: their mid, which fills a network's channels, and their side."""
-    for left, right in blocks:
-        yield np.stack([(left + right) / 2] * width + [(left - right) / 2])
-
-
-def left_right(block: Block) -> Block:
-    """The inverse: [width + 1, samples] -> [2, samples]."""
-    mid, side = block[:-1].mean(axis=0), block[-1]
-    return np.stack((mid + side, mid - side))
+def passes(stereo: Stereo, tta: bool) -> list[tuple[float, bool]]:
+    """The separations that a song takes: the speed it is played at, and whether mid and side are apart."""
+    lower, higher = (1 / SEMITONE, SEMITONE) if tta else (1.0, 1.0)
+    if stereo == "auto":
+        return [(higher, False), (lower, True)]
+    return [(speed, stereo == "mid-side") for speed in dict.fromkeys((lower, higher))]
 
 
 def opened(model: Named, device: str) -> Model:

@@ -10,9 +10,11 @@ import numpy as np
 import pytest
 
 from ftcore import Separator
+from ftcore.config import Stereo
 from ftcore.ensemble import aligned, combine
 from ftcore.jobs import Job
 from ftcore.runtime import OnnxModel, OutOfMemoryError
+from ftcore.separator import passes
 from tests.conftest import noise
 
 
@@ -76,6 +78,21 @@ def test_tta_plays_the_song_a_semitone_lower_and_higher(tiny_model: Path) -> Non
         heard.clear()
         Separator(model, tta=tta).separate(tone(16001), 8000)
         assert set(heard) == {round(3000 * 2 ** (up / 12) * plain.signal.n_fft / 8000) for up in semitones}
+
+
+@pytest.mark.parametrize(
+    ("stereo", "tta", "expected"),
+    [
+        ("joint", False, [(0, False)]),
+        ("joint", True, [(-1, False), (1, False)]),
+        ("mid-side", False, [(0, True)]),
+        ("mid-side", True, [(-1, True), (1, True)]),
+        ("auto", False, [(0, False), (0, True)]),
+        ("auto", True, [(1, False), (-1, True)]),  # no third one
+    ],
+)
+def test_the_separations_of_a_song(stereo: Stereo, tta: bool, expected: list[tuple[int, bool]]) -> None:
+    assert [(round(12 * np.log2(speed), 6), apart) for speed, apart in passes(stereo, tta)] == expected
 
 
 @pytest.mark.parametrize("samples", [1, 40, 1500, 4001, 16001])

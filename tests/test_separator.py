@@ -16,11 +16,10 @@ import torch
 
 import snapshots
 from ftcore import Separator
-from ftcore.config import SignalConfig
+from ftcore.config import SignalConfig, Stereo
 from ftcore.errors import FtError
 from ftcore.pipeline import channel_groups, lean, ungroup
 from ftcore.runtime import ModelInfo, OnnxModel
-from ftcore.separator import Stereo
 from tests.conftest import noise
 from tests.vectors import REFERENCE, filled_state
 
@@ -110,7 +109,7 @@ def test_aggression_moves_what_is_in_doubt(tiny_model: Path) -> None:
 
 
 def test_mid_and_side_are_separated_each_on_its_own(tiny_model: Path) -> None:
-    """What the network hears of one does not depend on the other; `both` is the mean; stems still add up."""
+    """What the network hears of one does not depend on the other; `auto` is between the two; stems still add up."""
     mid, side = noise(9000, 2)
     wave = np.stack((mid + side, mid - side))
     found = {mode: Separator(tiny_model, stereo=mode).separate(wave, 8000) for mode in get_args(Stereo)}
@@ -119,8 +118,8 @@ def test_mid_and_side_are_separated_each_on_its_own(tiny_model: Path) -> None:
     ]
     expected = np.stack((alone[0] + alone[1], alone[0] - alone[1]))
     np.testing.assert_allclose(found["mid-side"]["vocals"], expected, atol=1e-5)
-    mean = (found["joint"]["vocals"] + found["mid-side"]["vocals"]) / 2
-    np.testing.assert_allclose(found["both"]["vocals"], mean, atol=1e-6)
+    between = np.stack([found[mode]["vocals"] for mode in ("joint", "mid-side", "auto")])
+    assert np.all((between[2] >= between[:2].min(axis=0) - 1e-6) & (between[2] <= between[:2].max(axis=0) + 1e-6))
     assert np.abs(found["joint"]["vocals"] - expected).max() > 1e-3
     for stems in found.values():
         np.testing.assert_allclose(stems["vocals"] + stems["instrumental"], wave, atol=1e-6)
@@ -128,7 +127,7 @@ def test_mid_and_side_are_separated_each_on_its_own(tiny_model: Path) -> None:
         other = noise(5000, channels)
         same = [Separator(tiny_model, stereo=mode).separate(other, 8000)["vocals"] for mode in get_args(Stereo)]
         assert all(np.array_equal(same[0], each) for each in same[1:])
-    with pytest.raises(FtError, match="stereo must be joint, mid-side or both, not wide"):
+    with pytest.raises(FtError, match="stereo must be joint, mid-side or auto, not wide"):
         Separator(tiny_model, stereo="wide")  # type: ignore[arg-type]
 
 

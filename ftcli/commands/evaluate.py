@@ -27,7 +27,7 @@ def evaluate(
     ] = "starter",
     tta: TestTimeAugmentation = None,
     aggression: Aggression = 0.0,
-    stereo: Stereo = "joint",
+    stereo: Stereo = None,
     device: Device = "auto",
     json_file: Annotated[Path | None, typer.Option("--json", help="Also write every figure to this file.")] = None,
     each: Annotated[bool, typer.Option("--each", help="Also print every track's vocals.")] = False,
@@ -67,7 +67,7 @@ def evaluate(
             "model": model,
             "tta": separator.signals[0].tta,
             "aggression": aggression,
-            "stereo": stereo,
+            "stereo": separator.signals[0].stereo,
             "rows": rows,
         }
         write_bytes(json_file, json.dumps(report, indent=1).encode())

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ftcli.options import separations
+
 if TYPE_CHECKING:
     from snapshots.manifest import Manifest
 
@@ -123,7 +125,7 @@ def inside(path: Path) -> dict[str, str]:
         "audio": f"{signal.sample_rate} Hz, n_fft {signal.n_fft}, hop {signal.hop}",
         "window": f"crop {signal.crop} frames ({signal.crop * frame:.1f} s), "
         f"pad {signal.pad} ({signal.pad * frame:.1f} s) on either side"
-        f"{', once a semitone lower and once higher (--tta)' if signal.tta else ''}",
+        f"{separations(signal.stereo, signal.tta)}",
         "precision": info.precision,
         "provenance": listed(info.provenance) or "not stated",
         "network": listed(info.network.to_dict()),

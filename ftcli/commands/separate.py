@@ -39,7 +39,7 @@ def separate(
     ] = "mean",
     tta: TestTimeAugmentation = None,
     aggression: Aggression = 0.0,
-    stereo: Stereo = "joint",
+    stereo: Stereo = None,
     device: Device = "auto",
     stem: Annotated[Literal["all", "vocals", "instrumental"], typer.Option(help="Which stems to write.")] = "all",
     file_format: Annotated[Format, typer.Option("--format", help="Of the stems.")] = "wav",
