@@ -164,18 +164,19 @@ def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, aggress
     starts = range(0, z.shape[-1] - 2 * pad, crop)
     cut = np.concatenate([z[..., s : s + crop + 2 * pad] for s in starts])  # [n * G, A, F, T]
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
-    bins = cut[:, :, :-1] * scale
-    x = np.concatenate((bins.real, bins.imag), axis=1) if network.is_complex else np.abs(bins)
-    size = windowing.batch
-    y = np.concatenate([model.run(x[i : i + size]) for i in range(0, len(x), size)])[..., pad : pad + crop]
     middle = cut[..., pad : pad + crop]
     vocals = np.zeros_like(middle)  # no voice reaches the Nyquist bin: the instrumental keeps it
-    if network.is_complex:
-        real, imaginary = np.split(y, 2, axis=1)
-        vocals[:, :, :-1] = middle[:, :, :-1] - (real + 1j * imaginary) / scale
-    else:
-        vocals[:, :, :-1] = middle[:, :, :-1] * (1.0 - y)
-        vocals[:, :, -1] = middle[:, :, -1]  # as the original does: its mask is 0 there
+    for i in range(0, len(cut), windowing.batch):
+        batch = slice(i, i + windowing.batch)
+        bins = cut[batch, :, :-1] * scale
+        x = np.concatenate((bins.real, bins.imag), axis=1) if network.is_complex else np.abs(bins)
+        y = model.run(x)[..., pad : pad + crop]
+        if network.is_complex:
+            real, imaginary = np.split(y, 2, axis=1)
+            vocals[batch, :, :-1] = middle[batch, :, :-1] - (real + 1j * imaginary) / scale
+        else:
+            vocals[batch, :, :-1] = middle[batch, :, :-1] * (1.0 - y)
+            vocals[batch, :, -1] = middle[batch, :, -1]  # as the original does: its mask is 0 there
     return np.concatenate(np.split(lean(vocals, middle, aggression), len(starts)), axis=-1)[..., :kept]
 
 
