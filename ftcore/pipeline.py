@@ -57,13 +57,15 @@ def separate_blocks(
     channels: int,
     model: Model,
     pool: Executor,
+    ahead: int,
     windowing: Windowing,
     aggression: float,
     peak: float = 1.0,
 ) -> Separated:
     """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
 
-    The model runs in `pool`, whose threads are how many windows are in it at once. `aggression` in dB: see `lean`.
+    The model runs in `pool`, whose threads are how many windows are in it at once; `ahead` windows wait there while
+    one is awaited. `aggression` in dB: see `lean`.
     `peak` is the song's largest spectral magnitude (see `song_peak`), for models that want it.
     """
     signal = model.info.signal
@@ -76,7 +78,7 @@ def separate_blocks(
             yield block
 
     mixture = stft(_grouped(remembered(), rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
-    frames = vocal_frames(mixture, model, pool, windowing, aggression, peak)
+    frames = vocal_frames(mixture, model, pool, ahead, windowing, aggression, peak)
     estimates = istft(frames, signal.n_fft, signal.hop)
     vocals = resample((ungroup(v, groups, channels) for v in estimates), signal.sample_rate, rate)
     yield from pair(waiting, vocals)  # resampling may round the length down
@@ -106,19 +108,25 @@ def ungroup(x: Block, groups: Index, channels: int) -> Block:
 
 
 def vocal_frames(
-    frames: Iterable[Complex], model: Model, pool: Executor, windowing: Windowing, aggression: float, peak: float
+    frames: Iterable[Complex],
+    model: Model,
+    pool: Executor,
+    ahead: int,
+    windowing: Windowing,
+    aggression: float,
+    peak: float,
 ) -> Iterator[Complex]:
     """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides.
 
-    The pool is given one window more than the model has workers, and in the meantime frames are read and handed on.
+    While one is awaited `ahead` more are in the pool, and in the meantime frames are read and handed on.
     """
-    ahead: deque[Future[Complex]] = deque()
+    submitted: deque[Future[Complex]] = deque()
     for part, kept in windows(frames, windowing):
-        ahead.append(pool.submit(_separate, part, kept, model, windowing, aggression, peak))
-        if len(ahead) > model.workers:
-            yield ahead.popleft().result()
-    while ahead:
-        yield ahead.popleft().result()
+        submitted.append(pool.submit(_separate, part, kept, model, windowing, aggression, peak))
+        if len(submitted) > ahead:
+            yield submitted.popleft().result()
+    while submitted:
+        yield submitted.popleft().result()
 
 
 def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, int]]:

@@ -242,7 +242,8 @@ class Separator:
                 width = model.info.network.audio_channels
                 stereo = signal.stereo if channels == 2 else "joint"
                 estimates = []
-                for speed, apart in passes(stereo, signal.tta):
+                ways = passes(stereo, signal.tta)
+                for speed, apart in ways:
                     played = round(rate * speed)  # a song that is read as of another rate has another speed
                     frames = 2 + samples * signal.sample_rate // (played * signal.hop)
                     estimate = separate_blocks(
@@ -251,6 +252,7 @@ class Separator:
                         channels=width + 1 if apart else channels,
                         model=model,
                         pool=pool,
+                        ahead=max(model.workers // len(ways), 1),
                         windowing=windowing if self.crop else windowing.fitted(frames),
                         aggression=self.aggression,
                         peak=peak,

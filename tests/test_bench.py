@@ -38,6 +38,7 @@ def test_the_real_thing(temporary: Path, capsys: pytest.CaptureFixture[str]) -> 
         "crop": 144,
         "pad": 16,
         "batch": 1,
+        "stereo": "auto",
         "tta": True,
         "seconds": 1,
     }
