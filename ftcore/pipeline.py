@@ -176,6 +176,8 @@ def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, aggress
     vocals = np.zeros_like(middle)  # no voice reaches the Nyquist bin: the instrumental keeps it
     for i in range(0, len(cut), windowing.batch):
         batch = slice(i, i + windowing.batch)
+        if not cut[batch].any():  # silence has no voice: the side of a mono recording, say
+            continue
         bins = cut[batch, :, :-1] * scale
         x = np.concatenate((bins.real, bins.imag), axis=1) if network.is_complex else np.abs(bins)
         y = model.run(x)[..., pad : pad + crop]

@@ -49,7 +49,13 @@ def test_a_model_is_added_shown_used_and_removed(
     said = capsys.readouterr().out
     for part in (str(models / "My-Model" / "model.onnx"), "your own", f"{sha256(STARTER)}, and the file has it"):
         assert part in said
-    for part in ("44100 Hz, n_fft 4096, hop 2048", "crop 144 frames (6.7 s), pad 16", "--stereo auto", "(--tta)", "fp32", "step 4600"):
+    for part in (
+        "44100 Hz, n_fft 4096, hop 2048",
+        "crop 144 frames (6.7 s), pad 16 (0.7 s) on either side, --stereo auto, ",
+        "(--tta)",
+        "fp32",
+        "step 4600",
+    ):
         assert part in said
     assert said.endswith("# Card\n\nMade of \ufffd[31mred\ufffd[0m voices: \u6b4c.\n")
     ft("separate", song, "-m", "My-Model", "-o", song.parent / "out", "-q")

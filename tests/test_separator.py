@@ -131,6 +131,18 @@ def test_mid_and_side_are_separated_each_on_its_own(tiny_model: Path) -> None:
         Separator(tiny_model, stereo="wide")  # type: ignore[arg-type]
 
 
+def test_silence_is_not_given_to_the_network(tiny_model: Path) -> None:
+    """Half the time of mid-side for a mono recording of two channels, all of it for silence."""
+    model = Halver(OnnxModel(tiny_model).info)
+    wide = np.sin(np.arange(9000) * np.array([[0.1], [0.2]])).astype(np.float32)
+    mono = wide[[0, 0]]
+    for stereo, wave, ways in (("mid-side", wide, 2), ("mid-side", mono, 1), ("joint", 0 * mono, 0)):
+        model.shapes.clear()
+        vocals = Separator(model, crop=1000, stereo=stereo).separate(wave, 8000)["vocals"]  # type: ignore[arg-type]
+        assert len(model.shapes) == ways
+        np.testing.assert_allclose(vocals[:, 100:8900], 0.5 * wave[:, 100:8900], atol=1e-4)
+
+
 def test_context_makes_chunks_agree(tiny_model: Path) -> None:
     """With the real network, windows with context come closer to the whole song than without."""
     wave = noise(8000 * 4, 2)
