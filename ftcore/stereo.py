@@ -48,7 +48,7 @@ def by_width(separations: Sequence[Separated], rate: int) -> Separated:
     for mixture, (together, apart) in aligned(separations):
         parts = [(x[0] + x[1], x[0] - x[1]) for x in ((together + apart) / 2, mixture)]
         energy = faded(np.concatenate(parts), before, rate)
-        vocals, song = energy[1::2] / energy[::2]
+        vocals, song = energy[1::2] / np.maximum(energy[::2], 1e-12)
         wider = 10.0 * np.log10(np.maximum(vocals, 1e-12) / np.maximum(song, 10.0 ** (NARROW / 10.0)))
         share = np.clip(0.5 + wider / (2.0 * DOUBT), 0.0, 1.0).astype(np.float32)
         yield mixture, together + share * (apart - together)

@@ -63,6 +63,12 @@ def test_mono_and_silence() -> None:
     assert not share(mono, noise(3000, 2)).any()
 
 
+def test_hours_of_silence_stay_silent() -> None:
+    silence = np.zeros((2, 200), np.float32)
+    parts = [vocals for _, vocals in by_width([iter([(silence, silence)] * 100) for _ in range(2)], 1)]
+    assert not np.concatenate(parts, axis=1).any()
+
+
 def test_what_is_long_past_counts_no_more() -> None:
     """After a minute the other is found out within the memory's length, and nothing jumps."""
     for first, then in ((-30.0, 0.0), (0.0, -30.0)):
