@@ -57,15 +57,13 @@ def separate_blocks(
     channels: int,
     model: Model,
     pool: Executor,
-    ahead: int,
     windowing: Windowing,
     aggression: float,
     peak: float = 1.0,
 ) -> Separated:
     """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
 
-    The model runs in `pool`, whose threads are how many windows are in it at once; `ahead` windows wait there while
-    one is awaited. `aggression` in dB: see `lean`.
+    The model runs in `pool`, whose threads are how many windows are in it at once. `aggression` in dB: see `lean`.
     `peak` is the song's largest spectral magnitude (see `song_peak`), for models that want it.
     """
     signal = model.info.signal
@@ -78,7 +76,7 @@ def separate_blocks(
             yield block
 
     mixture = stft(_grouped(remembered(), rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
-    frames = vocal_frames(mixture, model, pool, ahead, windowing, aggression, peak)
+    frames = vocal_frames(mixture, model, pool, windowing, aggression, peak)
     estimates = istft(frames, signal.n_fft, signal.hop)
     vocals = resample((ungroup(v, groups, channels) for v in estimates), signal.sample_rate, rate)
     yield from pair(waiting, vocals)  # resampling may round the length down
@@ -108,25 +106,19 @@ def ungroup(x: Block, groups: Index, channels: int) -> Block:
 
 
 def vocal_frames(
-    frames: Iterable[Complex],
-    model: Model,
-    pool: Executor,
-    ahead: int,
-    windowing: Windowing,
-    aggression: float,
-    peak: float,
+    frames: Iterable[Complex], model: Model, pool: Executor, windowing: Windowing, aggression: float, peak: float
 ) -> Iterator[Complex]:
     """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides.
 
-    While one is awaited `ahead` more are in the pool, and in the meantime frames are read and handed on.
+    The pool is given one window more than the model has workers, and in the meantime frames are read and handed on.
     """
-    submitted: deque[Future[Complex]] = deque()
+    ahead: deque[Future[Complex]] = deque()
     for part, kept in windows(frames, windowing):
-        submitted.append(pool.submit(_separate, part, kept, model, windowing, aggression, peak))
-        if len(submitted) > ahead:
-            yield submitted.popleft().result()
-    while submitted:
-        yield submitted.popleft().result()
+        ahead.append(pool.submit(_separate, part, kept, model, windowing, aggression, peak))
+        if len(ahead) > model.workers:
+            yield ahead.popleft().result()
+    while ahead:
+        yield ahead.popleft().result()
 
 
 def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, int]]:
@@ -178,12 +170,14 @@ def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, aggress
         batch = slice(i, i + windowing.batch)
         if not cut[batch].any():  # silence has no voice: the side of a mono recording, say
             continue
-        bins = cut[batch, :, :-1] * scale
+        bins = cut[batch, :, :-1]
         x = np.concatenate((bins.real, bins.imag), axis=1) if network.is_complex else np.abs(bins)
+        x *= scale
         y = model.run(x)[..., pad : pad + crop]
         if network.is_complex:
             real, imaginary = np.split(y, 2, axis=1)
-            vocals[batch, :, :-1] = middle[batch, :, :-1] - (real + 1j * imaginary) / scale
+            vocals[batch, :, :-1].real = middle[batch, :, :-1].real - real / scale
+            vocals[batch, :, :-1].imag = middle[batch, :, :-1].imag - imaginary / scale
         else:
             vocals[batch, :, :-1] = middle[batch, :, :-1] * (1.0 - y)
             vocals[batch, :, -1] = middle[batch, :, -1]  # as the original does: its mask is 0 there

@@ -242,8 +242,7 @@ class Separator:
                 width = model.info.network.audio_channels
                 stereo = signal.stereo if channels == 2 else "joint"
                 estimates = []
-                ways = passes(stereo, signal.tta)
-                for speed, apart in ways:
+                for speed, apart in passes(stereo, signal.tta):
                     played = round(rate * speed)  # a song that is read as of another rate has another speed
                     frames = 2 + samples * signal.sample_rate // (played * signal.hop)
                     estimate = separate_blocks(
@@ -252,7 +251,6 @@ class Separator:
                         channels=width + 1 if apart else channels,
                         model=model,
                         pool=pool,
-                        ahead=max(model.workers // len(ways), 1),
                         windowing=windowing if self.crop else windowing.fitted(frames),
                         aggression=self.aggression,
                         peak=peak,

@@ -52,14 +52,13 @@ def istft(frames: Iterable[Complex], n_fft: int, hop: int) -> Iterator[Real]:
     weight = np.zeros(n_fft, np.float32)
     skip = n_fft // 2  # samples before the start of the signal
     for z in frames:
-        parts = np.fft.irfft(z.swapaxes(-1, -2), n_fft, axis=-1).astype(np.float32) * window
         ready = z.shape[-1] * hop
         if total is None:
             total = np.zeros((*z.shape[:-2], n_fft), np.float32)
         total = _grow(total, ready)
         weight = _grow(weight, ready)
         for i in range(z.shape[-1]):
-            total[..., i * hop : i * hop + n_fft] += parts[..., i, :]
+            total[..., i * hop : i * hop + n_fft] += np.fft.irfft(z[..., i], n_fft).astype(np.float32) * window
             weight[i * hop : i * hop + n_fft] += window**2
         if ready > skip:
             yield _divide(total[..., skip:ready], weight[skip:ready])
