@@ -162,7 +162,7 @@ def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, aggress
     """[G, A, F, n * crop + 2 * pad] -> the first frames kept of the n * crop in the middle, of the vocals."""
     network, (crop, pad) = model.info.network, (windowing.crop, windowing.pad)
     starts = range(0, z.shape[-1] - 2 * pad, crop)
-    cut = np.concatenate([z[..., s : s + crop + 2 * pad] for s in starts])  # [n * G, A, F, T]
+    cut = _joined([z[..., s : s + crop + 2 * pad] for s in starts], 0)  # [n * G, A, F, T]
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
     middle = cut[..., pad : pad + crop]
     vocals = np.zeros_like(middle)  # no voice reaches the Nyquist bin: the instrumental keeps it
@@ -181,7 +181,12 @@ def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, aggress
         else:
             vocals[batch, :, :-1] = middle[batch, :, :-1] * (1.0 - y)
             vocals[batch, :, -1] = middle[batch, :, -1]  # as the original does: its mask is 0 there
-    return np.concatenate(np.split(lean(vocals, middle, aggression), len(starts)), axis=-1)[..., :kept]
+    return _joined(np.split(lean(vocals, middle, aggression), len(starts)), -1)[..., :kept]
+
+
+def _joined(parts: list[Complex], axis: int) -> Complex:
+    """Arrays in a row; one alone is not copied."""
+    return np.concatenate(parts, axis) if len(parts) > 1 else parts[0]
 
 
 def _grouped(blocks: Iterable[Block], rate: int, target: int, groups: Index) -> Iterator[Block]:
