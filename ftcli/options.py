@@ -10,7 +10,8 @@ Device = Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda or 
 TestTimeAugmentation = Annotated[
     bool | None,
     typer.Option(
-        "--tta/--no-tta", help="Separate a semitone lower and higher, average: twice the time; default: the model's."
+        "--tta/--no-tta",
+        help="Separate a semitone lower and higher, average: twice the time (not with --stereo auto); default: the model's.",
     ),
 ]
 Aggression = Annotated[
