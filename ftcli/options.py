@@ -11,7 +11,8 @@ TestTimeAugmentation = Annotated[
     bool | None,
     typer.Option(
         "--tta/--no-tta",
-        help="Separate a semitone lower and higher, average: twice the time (not with --stereo auto); default: the model's.",
+        help="Separate a semitone lower and higher, average: twice the time, except with --stereo auto; "
+        "default: the model's.",
     ),
 ]
 Aggression = Annotated[
