@@ -21,8 +21,8 @@ Aggression = Annotated[
 Stereo = Annotated[
     Literal["joint", "mid-side", "auto"] | None,
     typer.Option(
-        help="Two channels together; mid and side each alone (twice the time), which finds voices at both sides; or "
-        "both, as wide as the voice is (three times); default: the model's."
+        help="joint: two channels together; mid-side: mid and side each alone, which finds voices at both sides, in "
+        "twice the time; auto: both, and the voice's width decides, in three times; default: the model's."
     ),
 ]
 

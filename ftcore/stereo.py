@@ -17,7 +17,7 @@ from ftcore.ensemble import aligned
 from ftcore.pipeline import Separated
 
 NARROW = -14.0
-"""Side over mid of a song, in dB, below which vocals that are wider still count as in the middle."""
+"""Least side over mid, in dB, that a song counts as having: beside a nearly mono one all vocals would be wide."""
 DOUBT = 2.0
 """Vocals so many dB narrower than the song are taken from the one separation, so many dB wider from the other."""
 MEMORY = 15.0

@@ -131,6 +131,29 @@ def test_mid_and_side_are_separated_each_on_its_own(tiny_model: Path) -> None:
         Separator(tiny_model, stereo="wide")  # type: ignore[arg-type]
 
 
+class Wary(Halver):
+    """Finds a voice only in channels that differ, and there the whole side or, if `narrow`, half of everything."""
+
+    narrow = True
+
+    def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        left, right = x[:, ::2], x[:, 1::2]
+        if np.array_equal(left, right):
+            return x
+        return 0.5 * x if self.narrow else np.repeat((left + right) / 2, 2, axis=1)
+
+
+@pytest.mark.parametrize(("narrow", "share"), [(True, 0.5), (False, 0.0)])
+def test_auto_goes_by_the_width_of_the_vocals(narrow: bool, share: float, tiny_model: Path) -> None:
+    """Of a narrow song, narrow vocals are those of channels together; wide ones those of mid and side apart: none."""
+    model = Wary(OnnxModel(tiny_model).info)
+    model.narrow = narrow
+    mid, side = np.sin(np.arange(9000) * 0.1), 0.01 * np.sin(np.arange(9000) * 0.2)
+    wave = np.stack((mid + side, mid - side)).astype(np.float32)
+    vocals = Separator(model, stereo="auto").separate(wave, 8000)["vocals"]
+    np.testing.assert_allclose(vocals[:, 1000:8900], share * wave[:, 1000:8900], atol=1e-4)
+
+
 def test_silence_is_not_given_to_the_network(tiny_model: Path) -> None:
     """Half the time of mid-side for a mono recording of two channels, all of it for silence."""
     model = Halver(OnnxModel(tiny_model).info)
