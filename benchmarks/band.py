@@ -49,7 +49,8 @@ def string(rng: Rng, hertz: float, seconds: float, bright: float, damping: float
     angle = 2 * np.pi * hertz * number * (1 + 2e-5 * number**2) * time + rng.uniform(0, 6.28, number.shape)
     wave = (loud * np.exp(-damping * (1 + 0.15 * number) * time) * np.sin(angle)).sum(axis=0)
     fade = np.minimum(1.0, np.minimum(time / 0.002, (seconds - time) / 0.01))
-    return (wave * fade).astype(np.float32)
+    plucked: Mono = (wave * fade).astype(np.float32)
+    return plucked
 
 
 def organ(rng: Rng, hertz: float, seconds: float, bright: float) -> Mono:
@@ -58,13 +59,15 @@ def organ(rng: Rng, hertz: float, seconds: float, bright: float) -> Mono:
     time = np.arange(int(seconds * RATE), dtype=np.float32) / RATE
     loud = rng.uniform(0.2, 1.0, number.shape) / number**bright
     wave = (loud * np.sin(2 * np.pi * hertz * number * time)).sum(axis=0)
-    return (wave * np.minimum(1.0, np.minimum(time / 0.02, (seconds - time) / 0.05))).astype(np.float32)
+    held: Mono = (wave * np.minimum(1.0, np.minimum(time / 0.02, (seconds - time) / 0.05))).astype(np.float32)
+    return held
 
 
 def noise(rng: Rng, seconds: float, decay: float, low: float) -> Mono:
     """Decaying noise above so many Hz."""
     wave = rng.standard_normal(int(seconds * RATE)) * np.exp(-np.arange(int(seconds * RATE)) / RATE / decay)
-    return signal.sosfilt(signal.butter(2, low, "highpass", fs=RATE, output="sos"), wave).astype(np.float32)
+    high: Mono = signal.sosfilt(signal.butter(2, low, "highpass", fs=RATE, output="sos"), wave).astype(np.float32)
+    return high
 
 
 def drum(rng: Rng, high: float, low: float, decay: float) -> Mono:

@@ -29,12 +29,16 @@ from ftcore.data import effects
 from ftcore.data.library import Wave
 from ftcore.errors import FtError
 from ftcore.evaluation import Pair, find_pairs, load_pair, usdr
-from ftcore.separator import Separator
+from ftcore.separator import STEMS, Separator, Stem
 
 Change = Callable[[np.random.Generator, Wave, int], Wave]
 
 SEMITONES = (-3.0, -1.5, -1.0, -0.5, 0.5, 1.0, 1.5, 3.0)
-CHANGED = {"voice": ("vocals",), "music": ("instrumental",), "both": ("vocals", "instrumental")}
+CHANGED: dict[str, tuple[Stem, ...]] = {
+    "voice": ("vocals",),
+    "music": ("instrumental",),
+    "both": ("vocals", "instrumental"),
+}
 
 
 def played(semitones: float, _: np.random.Generator, wave: Wave, rate: int) -> Wave:
@@ -100,15 +104,16 @@ def tables(separator: Separator, folders: tuple[Path, ...], names: list[str]) ->
 
 
 def gain(
-    separator: Separator, pair: Pair, stems: tuple[str, ...] = (), change: Change | None = None, seed: int = 0
+    separator: Separator, pair: Pair, stems: tuple[Stem, ...] = (), change: Change | None = None, seed: int = 0
 ) -> float:
     """Gain in vocals uSDR, in dB, of a pair of which these stems are changed; what is longer than the other is cut."""
     waves = dict(pair.stems)
-    for stem in stems if change else ():
+    for stem in stems:
+        assert change
         wave = np.ascontiguousarray(change(np.random.default_rng(seed), waves[stem], pair.rate))
         waves[stem] = wave * np.float32(effects.rms(waves[stem]) / max(effects.rms(wave), 1e-9))
     samples = min(wave.shape[1] for wave in waves.values())
-    voice, music = (np.ascontiguousarray(waves[stem][:, :samples]) for stem in ("vocals", "instrumental"))
+    voice, music = (np.ascontiguousarray(waves[stem][:, :samples]) for stem in STEMS)
     mixture = voice + music
     return usdr(voice, separator.separate(mixture, pair.rate)["vocals"]) - usdr(voice, mixture)
 

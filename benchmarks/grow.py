@@ -37,6 +37,7 @@ def main() -> None:
     torch.manual_seed(args.seed)
     try:
         small = checkpoint.load(args.checkpoint)
+        assert isinstance(small.network, Generator)
         config = dataclasses.replace(
             small.network.config, multipliers=tuple(args.multipliers), latent_layers=args.latent_layers
         )

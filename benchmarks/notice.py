@@ -1,6 +1,6 @@
 """Write the NOTICE of a model: every source of its training data, with its licence.
 
-    python benchmarks/notice.py DATA > snapshots/starter/NOTICE
+    python -m benchmarks.notice DATA > snapshots/starter/NOTICE
 
 DATA is the folder given to `benchmarks/starter_data.py`; held-out sources are left out.
 """
@@ -12,7 +12,7 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-from starter_data import HELD_OUT
+from benchmarks.starter_data import HELD_OUT
 
 
 def main(data: Path) -> None:

@@ -124,7 +124,7 @@ def separate(bench: Bench) -> dict[str, Any]:
     assert isinstance(network, Generator)
     frames = 1 + int(SECONDS * SIGNAL.sample_rate) // SIGNAL.hop
     window = SIGNAL.crop + 2 * SIGNAL.pad
-    rows = []
+    rows: list[dict[str, Any]] = []
     for row, rates in paired(lambda: bench.separate(SECONDS, str(bench.model))):
         floor = floor_seconds(network, window, frames, rates)
         over = {name: round(row["seconds"] / floor * rate / max(rates.values()), 2) for name, rate in rates.items()}

@@ -17,7 +17,7 @@ on to what is made of them.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
@@ -31,7 +31,7 @@ from scipy import signal
 
 from ftcore.data import effects
 
-DRY = ("utsu_", "erithacus_", "producerspace_dvs", "producerspace_computer", "producerspace_hollywood")
+DRY: tuple[str, ...] = ("utsu_", "erithacus_", "producerspace_dvs", "producerspace_computer", "producerspace_hollywood")
 DRY += ("producerspace_scifi", "producerspace_sq", "producerspace_shv")
 """How the names of recordings begin that hold one voice at a time and no reverberation."""
 
@@ -150,7 +150,8 @@ def invented(rng: np.random.Generator) -> Voice:
         for place in (*formants * throat, *high):
             width = narrow * (50 + 0.04 * place)
             log -= np.log((1 - (bins / place) ** 2) ** 2 + (bins * width / place**2) ** 2)
-        return log - np.log(np.exp(log).mean())
+        level: Array = log - np.log(np.exp(log).mean())
+        return level
 
     vowels = [spectrum(np.array(f) * rng.uniform(0.93, 1.07, 3)) for f in VOWELS]
     air = np.clip(breathy + ((bins / above) ** 2) * rng.uniform(0.1, 0.6), 0.0, 0.95)
@@ -162,7 +163,9 @@ def invented(rng: np.random.Generator) -> Voice:
             centre, width, length = rng.uniform(1500, 9000), rng.uniform(500, 4000), int(rng.integers(6, 30))
             noise = -(((bins - centre) / width) ** 2) / 2 + rng.uniform(-3.0, 1.0)
             rows = noise + np.log(np.hanning(length + 2)[1:-1, None] + 1e-3)
-            pitch.append(np.zeros(length)), envelope.append(rows), breath.append(np.ones_like(rows))
+            pitch.append(np.zeros(length))
+            envelope.append(rows)
+            breath.append(np.ones_like(rows))
             frame += length
         begin, length = frame, int(rng.integers(40, 300))
         one, other = (vowels[int(rng.integers(len(vowels)))] for _ in range(2))
@@ -175,7 +178,8 @@ def invented(rng: np.random.Generator) -> Voice:
                 rows[part] = rows[part] + share * (dull - rows[part])
         edge = np.minimum(np.arange(length) + 1, np.arange(length)[::-1] + 1) / rng.uniform(2, 12)
         envelope.append(rows + 2 * np.log(np.minimum(edge, 1.0))[:, None])
-        pitch.append(np.full(length, 150.0)), breath.append(np.repeat(air[None], length, axis=0))
+        pitch.append(np.full(length, 150.0))
+        breath.append(np.repeat(air[None], length, axis=0))
         frame += length
         syllables.append((first, begin, frame, frame))
     # synthesis takes the level of a power spectrum of samples between -1 and 1
@@ -426,7 +430,7 @@ def main() -> None:
     for made in (leads, choirs):
         made.mkdir(parents=True, exist_ok=True)
     songs = args.minutes * 60 // SECONDS
-    kinds = (
+    kinds: tuple[tuple[Path, Callable[[Path, list[Path], tuple[int, int]], None], list[Path], int], ...] = (
         (leads / "sung", partial(song, men=args.men), sources, songs),
         (leads / "invented", partial(song, men=args.men), [], songs),
         (choirs / "backing", backing, sources, songs // 3),

@@ -26,6 +26,7 @@ import torch
 from benchmarks.measure import measured
 from ftcore import Separator
 from ftcore.runtime import ModelInfo, OnnxModel
+from ftcore.separator import STEMS
 from snapshots import load_network
 from snapshots.published import PUBLISHED
 from tests.vectors import REFERENCE, filled_input, filled_state, full_size_state, relative_error
@@ -68,13 +69,13 @@ def recorded(name: str, folder: Path) -> dict[str, Any]:
     soundfile.write(folder / "song.wav", wave.T, 44100, subtype="FLOAT")
     window = ("--crop", "64", "--pad", "32")
     ft(folder, "separate", str(folder / "song.wav"), "-m", name, "-o", str(folder), *window)
-    made = {stem: soundfile.read(folder / f"song_{stem}.wav", dtype="float32")[0].T for stem in stems}
+    made = {stem: soundfile.read(folder / f"song_{stem}.wav", dtype="float32")[0].T for stem in STEMS}
     exact = Float64Model(file, OnnxModel(model).info)
     expected = Separator(exact, crop=64, pad=32).separate(wave, 44100)
-    row["stems against torch in float64"] = max(float(np.abs(made[s] - expected[s]).max()) for s in stems)
+    row["stems against torch in float64"] = max(float(np.abs(made[s] - expected[s]).max()) for s in STEMS)
     if name == "generator_magnitude":
         row["stems against the recording"] = max(
-            float(np.abs(made[s][:, : stems[s].shape[1]] - stems[s][:, : made[s].shape[1]]).max()) for s in stems
+            float(np.abs(made[s][:, : stems[s].shape[1]] - stems[s][:, : made[s].shape[1]]).max()) for s in STEMS
         )
         row["tolerance of stems"] = 1e-3
     return row

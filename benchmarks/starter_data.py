@@ -44,7 +44,7 @@ def crop(rng: np.random.Generator, files: list[Path]) -> npt.NDArray[np.float64]
         audio, rate = soundfile.read(files[rng.integers(len(files))], always_2d=True)
         assert rate == RATE and audio.shape[1] == 2
         start = int(rng.integers(max(len(audio) - RATE * SECONDS, 0) + 1))
-        part = audio[start : start + RATE * SECONDS]
+        part: npt.NDArray[np.float64] = audio[start : start + RATE * SECONDS]
         if len(part) == RATE * SECONDS and sounds(part):
             return part
 

@@ -20,7 +20,7 @@ import soundfile
 
 from benchmarks.starter_data import RATE, SECONDS, sounds, write_pairs
 
-FOLDS = {
+FOLDS: dict[str, dict[str, tuple[str, ...]]] = {
     # produced songs of one artist, a man; their music
     "artist": {"vocal": ("eif_",), "instrumental": ("eif_",)},
     # house and trance vocals of women; two games' rock and electronic music
@@ -35,7 +35,7 @@ def main(data: Path, work: Path) -> None:
     """Write every fold."""
     for name, starts in FOLDS.items():
         fold = work / "strangers" / name
-        held = {}
+        held: dict[str, list[Path]] = {}
         for kind, prefixes in starts.items():
             held[kind] = sorted(path for path in (data / kind).iterdir() if path.name.startswith(prefixes))
             for library in LIBRARIES[kind]:

@@ -29,7 +29,7 @@ class Alive(TorchDispatchMode):
     """Bytes of storages that operators made and that are not freed yet, and the most there were."""
 
     def __init__(self, *before: Tensor) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.now = self.peak = 0
         self.seen: dict[int, Any] = {x.untyped_storage()._cdata: None for x in before}
 
@@ -95,4 +95,4 @@ def peak_gb(config: NetworkConfig, batch: int, frames: int, *, half: bool, check
         with Alive(x, target, *network.parameters()) as alive:
             torch.autograd.backward((network.estimate(x, forward) - target).abs().mean())
         held = 4 * 4 * sum(p.numel() for p in network.parameters())  # weights, two moments, average: 4 bytes each
-    return round((alive.peak + held) / 1e9, 1)
+    return float(round((alive.peak + held) / 1e9, 1))

@@ -21,6 +21,7 @@ from exporters.onnx import check, compare, to_onnx
 from exporters.rewriting import prepare
 from ftcore import checkpoint
 from ftcore.checkpoint import Checkpoint
+from ftcore.config import EarlyConfig, NetworkConfig
 from ftcore.errors import FtError
 from ftcore.nn.families import build
 from ftcore.runtime import OnnxModel
@@ -42,6 +43,7 @@ def convert(model: Path, out: Path) -> None:
     """Write the checkpoint. Raises FtError."""
     runner = OnnxModel(model, "cpu")
     info = runner.info
+    assert isinstance(info.network, NetworkConfig | EarlyConfig)
     network = build(info.network).eval()
     state = list(network.state_dict().values())
     ends = np.cumsum([len(tensor.flatten()) for tensor in state])
