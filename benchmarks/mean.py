@@ -42,16 +42,16 @@ def average(paths: list[Path], out: Path, defaults: dict[str, Any]) -> None:
     """Write the mean, with the provenance of the last one but for its scores, and other defaults. Raises FtError."""
     checkpoints = [checkpoint.load(path) for path in paths]
     last = checkpoints[-1]
+    signal = overlay(last.signal, defaults)
     for path, each in zip(paths, checkpoints, strict=True):
         differs = each.network.config.without_dropout() != last.network.config.without_dropout()
-        if differs or each.signal != last.signal:
+        if differs or overlay(each.signal, defaults) != signal:
             raise FtError(f"{path}: another network than that of {paths[-1]}")
     states = [each.network.state_dict() for each in checkpoints]
     mean = {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[-1]}
     last.network.load_state_dict(mean)
     told = {name: value for name, value in last.provenance.items() if name != "validation"}
     provenance = told | ({"mean_of": [path.name for path in paths]} if len(paths) > 1 else {})
-    signal = overlay(last.signal, defaults)
     checkpoint.save(out, Checkpoint(network=last.network, signal=signal, provenance=provenance))
 
 
