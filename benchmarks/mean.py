@@ -44,9 +44,10 @@ def average(paths: list[Path], out: Path, defaults: dict[str, Any]) -> None:
     last = checkpoints[-1]
     signal = overlay(last.signal, defaults)
     for path, each in zip(paths, checkpoints, strict=True):
-        differs = each.network.config.without_dropout() != last.network.config.without_dropout()
-        if differs or overlay(each.signal, defaults) != signal:
+        if each.network.config.without_dropout() != last.network.config.without_dropout():
             raise FtError(f"{path}: another network than that of {paths[-1]}")
+        if overlay(each.signal, defaults) != signal:
+            raise FtError(f"{path}: separates otherwise than {paths[-1]}; say how the mean shall, with options")
     states = [each.network.state_dict() for each in checkpoints]
     mean = {name: torch.stack([state[name] for state in states]).mean(dim=0) for name in states[-1]}
     last.network.load_state_dict(mean)
