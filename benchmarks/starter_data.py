@@ -57,23 +57,29 @@ def sounds(part: npt.NDArray[np.float64]) -> bool:
 
 def main(data: Path, work: Path) -> None:
     """Write the split."""
-    held: dict[str, list[Path]] = {"instrumental": [], "vocal": []}
-    sources = {row["file"]: row["source_repo"] for row in csv.DictReader((data / "manifest.csv").open())}
-    for name, source in sorted(sources.items()):
-        kind, path = name.split("/")[0], data / name
-        if kind not in held:
-            continue
-        if source in HELD_OUT:
-            held[kind].append(path)
-            continue
-        chosen = {"instrumental": ("bands", BANDS), "vocal": ("singers", SINGERS)}[kind]
-        for folder in (kind, chosen[0]) if path.name.startswith(chosen[1]) else (kind,):
-            link = work / "train" / folder / path.name
-            link.parent.mkdir(parents=True, exist_ok=True)
-            link.unlink(missing_ok=True)
-            link.symlink_to(path.resolve())
+    held = held_out(data)
+    for kind in held:
+        folder, starts = {"instrumental": ("bands", BANDS), "vocal": ("singers", SINGERS)}[kind]
+        for path in sorted(set(manifest(data, kind)) - set(held[kind])):
+            for name in (folder, kind) if path.name.startswith(starts) else (kind,):
+                link = work / "train" / name / path.name
+                link.parent.mkdir(parents=True, exist_ok=True)
+                link.unlink(missing_ok=True)
+                link.symlink_to(path.resolve())
     write_pairs(work / "validation", held)
     write_pairs(work / "seen", {kind: sorted((work / "train" / kind).iterdir()) for kind in held})
+
+
+def manifest(data: Path, kind: str) -> dict[Path, str]:
+    """The files of a kind, and where each comes from."""
+    rows = csv.DictReader((data / "manifest.csv").open())
+    return {data / row["file"]: row["source_repo"] for row in rows if row["file"].startswith(f"{kind}/")}
+
+
+def held_out(data: Path) -> dict[str, list[Path]]:
+    """The files by kind that nothing is trained on."""
+    kinds = ("instrumental", "vocal")
+    return {kind: sorted(path for path, source in manifest(data, kind).items() if source in HELD_OUT) for kind in kinds}
 
 
 def write_pairs(folder: Path, files: dict[str, list[Path]]) -> None:
