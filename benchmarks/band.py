@@ -10,6 +10,7 @@ and noise: crude to the ear, but what drums and bass do to a spectrogram, and ho
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -183,21 +184,22 @@ def song(path: Path, seed: tuple[int, int]) -> None:
     soundfile.write(path, (0.8 * mixed / np.abs(mixed).max()).T, RATE, subtype="PCM_16")
 
 
-def main() -> None:
-    """Play."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def play(about: str | None, song: Callable[[Path, tuple[int, int]], None], made: str, songs: int, seed: int) -> None:
+    """The command that writes songs to WORK/synthetic, below folder and beginning of a name, from so many seeds."""
+    parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
-    parser.add_argument("--songs", type=int, default=100)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--songs", type=int, default=songs)
+    parser.add_argument("--seed", type=int, default=seed)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    folder = args.work / "synthetic" / "instrumental"
-    folder.mkdir(parents=True, exist_ok=True)
+    stem = args.work / "synthetic" / made
+    stem.parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(args.processes) as pool:
-        jobs = [pool.submit(song, folder / f"band_{n:03}.flac", (args.seed, n)) for n in range(args.songs)]
+        numbers = range(args.songs)
+        jobs = [pool.submit(song, stem.with_name(f"{stem.name}_{n:03}.flac"), (args.seed, n)) for n in numbers]
         for job in jobs:
             job.result()
 
 
 if __name__ == "__main__":
-    main()
+    play(__doc__, song, "instrumental/band", 100, 0)

@@ -2,15 +2,13 @@
 
     python -m benchmarks.metal WORK [--songs 60] [--seed 11]
 
-WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/metal` gets `metal_SEED_NNN.flac`, sixteen bars each.
+WORK is what `benchmarks/starter_data.py` wrote; `WORK/synthetic/metal` gets `metal_NNN.flac`, sixteen bars each.
 The strings and drums are those of `benchmarks.band`; what is heavier is what is played on them, how often guitars are
 doubled at both sides, the amplifiers, which add what loudspeakers do at 2 to 4 kHz, and how loud the mixture is made.
 """
 
 from __future__ import annotations
 
-import argparse
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -18,7 +16,7 @@ import numpy as np
 import soundfile
 from scipy import signal
 
-from benchmarks.band import BARS, RATE, Mono, Rng, Track, drum, noise, string
+from benchmarks.band import BARS, RATE, Mono, Rng, Track, drum, noise, play, string
 from ftcore.data import effects
 from ftcore.data.library import Wave
 
@@ -245,9 +243,9 @@ def bass(rng: Rng, bar: float, samples: int, key: float, riffs: Riffs) -> Wave:
     return effects.drive(rng, track.wave, float(rng.choice([0.5, 4, 20])))
 
 
-def song(path: Path, seed: tuple[int, ...]) -> None:
+def song(path: Path, seed: tuple[int, int]) -> None:
     """Write sixteen bars of one band."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng((seed[0], 7, seed[1]))
     bar = 240 / rng.uniform(80, 220)
     samples = int((BARS * bar + 1) * RATE)
     key = float(rng.choice(KEYS)) * 2 ** (rng.uniform(-0.5, 0.5) / 12)
@@ -270,22 +268,5 @@ def song(path: Path, seed: tuple[int, ...]) -> None:
     soundfile.write(path, (0.8 * mixed / np.abs(mixed).max()).T, RATE, subtype="PCM_16")
 
 
-def main() -> None:
-    """Play."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--songs", type=int, default=60)
-    parser.add_argument("--seed", type=int, default=11)
-    parser.add_argument("--processes", type=int, default=2)
-    args = parser.parse_args()
-    folder = args.work / "synthetic" / "metal"
-    folder.mkdir(parents=True, exist_ok=True)
-    with ProcessPoolExecutor(args.processes) as pool:
-        paths = [folder / f"metal_{args.seed}_{n:03}.flac" for n in range(args.songs)]
-        jobs = [pool.submit(song, path, (args.seed, 7, n)) for n, path in enumerate(paths)]
-        for job in jobs:
-            job.result()
-
-
 if __name__ == "__main__":
-    main()
+    play(__doc__, song, "metal/metal", 60, 11)
