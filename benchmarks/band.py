@@ -184,19 +184,23 @@ def song(path: Path, seed: tuple[int, int]) -> None:
     soundfile.write(path, (0.8 * mixed / np.abs(mixed).max()).T, RATE, subtype="PCM_16")
 
 
-def play(about: str | None, song: Callable[[Path, tuple[int, int]], None], made: str, songs: int, seed: int) -> None:
-    """The command that writes songs to WORK/synthetic, below folder and beginning of a name, from so many seeds."""
+def play(about: str | None, write: Callable[[Path, tuple[int, int]], None], stem: str, songs: int, seed: int) -> None:
+    """The command that writes songs to WORK/synthetic.
+
+    write: of a song, at a path, from two numbers: the option --seed and the song's own.
+    stem: a folder and how the names of the files in it begin.
+    songs, seed: what the options are by default.
+    """
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("work", type=Path)
     parser.add_argument("--songs", type=int, default=songs)
     parser.add_argument("--seed", type=int, default=seed)
     parser.add_argument("--processes", type=int, default=2)
     args = parser.parse_args()
-    stem = args.work / "synthetic" / made
-    stem.parent.mkdir(parents=True, exist_ok=True)
+    paths = [args.work / "synthetic" / f"{stem}_{n:03}.flac" for n in range(args.songs)]
+    (args.work / "synthetic" / stem).parent.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(args.processes) as pool:
-        numbers = range(args.songs)
-        jobs = [pool.submit(song, stem.with_name(f"{stem.name}_{n:03}.flac"), (args.seed, n)) for n in numbers]
+        jobs = [pool.submit(write, path, (args.seed, n)) for n, path in enumerate(paths)]
         for job in jobs:
             job.result()
 

@@ -222,8 +222,8 @@ def lead(rng: Rng, bar: float, samples: int, key: float, scale: tuple[int, ...])
     gain = float(np.exp(rng.uniform(np.log(2), np.log(80))))
     wave: Wave = np.zeros((2, samples), np.float32)
     for voice in voices:
-        place_at = effects.sides(float(rng.uniform(-0.5, 0.5)))
-        wave = (wave + place_at * amplifier(rng, np.stack((voice, voice)), gain)).astype(np.float32)
+        sides = effects.sides(float(rng.uniform(-0.5, 0.5)))
+        wave = (wave + sides * amplifier(rng, np.stack((voice, voice)), gain)).astype(np.float32)
     if rng.random() < 0.6:
         wave = effects.echo(rng, wave, RATE)
     if rng.random() < 0.7:

@@ -4,14 +4,15 @@
     for package in fretsonfire-songs-*.deb; do dpkg-deb -x $package SONGS; done
     python -m benchmarks.rock DATA SONGS WORK
 
-DATA and WORK are those of `benchmarks/starter_data.py`. SONGS are eight songs without voices, of two bands (CC BY-SA
-3.0 and MIT), each as guitar.ogg and the rest. WORK/rock/unheard gets 24 pairs of them with voices that are held out,
-WORK/rock/heard with the singer of the one real song: 10 s, the voice 5 dB under the music.
+DATA and WORK are those of `benchmarks/starter_data.py`. SONGS are eight songs of two bands (CC BY-SA 3.0 and
+MIT), each as guitar.ogg and song.ogg, the rest; nobody has listened through whether someone sings there.
+WORK/rock/unheard gets 24 pairs of them with voices that are held out, WORK/rock/heard with the singer of the one real
+song: 10 s, the voice 5 dB under the music.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -20,11 +21,18 @@ import soundfile
 from benchmarks.starter_data import RATE, held_out, write_pairs
 
 
-def main(data: Path, songs: Path, work: Path) -> None:
+def main() -> None:
     """Write the pairs."""
-    music = [mixed(guitar.parent, work / "rock") for guitar in sorted(songs.rglob("guitar.ogg"))]
-    write_pairs(work / "rock" / "unheard", {"instrumental": music, "vocal": held_out(data)["vocal"]})
-    write_pairs(work / "rock" / "heard", {"instrumental": music, "vocal": sorted((data / "vocal").glob("eif_*"))})
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for folder in ("data", "songs", "work"):
+        parser.add_argument(folder, type=Path)
+    args = parser.parse_args()
+    rock, guitars = args.work / "rock", sorted(args.songs.rglob("guitar.ogg"))
+    if not guitars:
+        parser.error(f"{args.songs}: no guitar.ogg below it")
+    music = [mixed(guitar.parent, rock) for guitar in guitars]
+    write_pairs(rock / "unheard", {"instrumental": music, "vocal": held_out(args.data)["vocal"]})
+    write_pairs(rock / "heard", {"instrumental": music, "vocal": sorted((args.data / "vocal").glob("eif_*"))})
 
 
 def mixed(song: Path, folder: Path) -> Path:
@@ -39,4 +47,4 @@ def mixed(song: Path, folder: Path) -> Path:
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    main()
