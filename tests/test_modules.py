@@ -167,3 +167,15 @@ def test_restart_is_the_original_and_not_the_default() -> None:
                 parameter.zero_()
         assert torch.equal(quirk(x)[0], x)
         assert not torch.allclose(plain(x)[0], x)
+
+
+@pytest.mark.parametrize("channels", [8, 2])  # four features a head, and one, which is not rotated
+def test_the_last_attention_gives_the_same_without_scores(channels: int) -> None:
+    torch.manual_seed(0)
+    whole, last = (ConvolutionalMultiheadAttention(channels, 2, last=last) for last in (False, True))
+    last.load_state_dict(whole.state_dict())
+    x, before = torch.randn(2, channels, 3, 7), torch.randn(2, 2, 21, 21)
+    for prev in (None, before):
+        y, scores = last(x, prev)
+        assert scores is None
+        assert torch.allclose(y, whole(x, prev)[0], atol=1e-6)

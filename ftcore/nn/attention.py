@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from ftcore.nn.functional import attend
+from ftcore.nn.functional import attend, attend_in_parts
 from ftcore.nn.layers import Conv, MultichannelLinear
 
 
@@ -55,11 +55,15 @@ class MultichannelMultiheadAttention(nn.Module):
 
 
 class ConvolutionalMultiheadAttention(nn.Module):
-    """Every position (f, t) attends to every other, channels being the embedding; token index f*T + t."""
+    """Every position (f, t) attends to every other, channels being the embedding; token index f*T + t.
 
-    def __init__(self, channels: int, heads: int, kernel_size: int = 1) -> None:
+    The `last` one hands no scores on, and so never has more of them in memory than those of one feature's tokens.
+    """
+
+    def __init__(self, channels: int, heads: int, kernel_size: int = 1, *, last: bool = False) -> None:
         super().__init__()
         self.heads = heads
+        self.last = last
         self.scale = 1.0 / math.sqrt(channels)
 
         def projection() -> nn.Conv2d:
@@ -67,11 +71,15 @@ class ConvolutionalMultiheadAttention(nn.Module):
 
         self.q_proj, self.k_proj, self.v_proj, self.o_proj = (projection() for _ in range(4))
 
-    def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x [B, C, F, T]; prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
+    def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """x [B, C, F, T]; prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores, or None)."""
         q, k, v = (
             projection(x).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )  # [B, H, N, D]
-        y, scores = attend(q, k, v, self.scale, prev_scores)
+        scores: Tensor | None = None
+        if self.last:
+            y = attend_in_parts(q, k, v, self.scale, prev_scores, parts=x.shape[2])
+        else:
+            y, scores = attend(q, k, v, self.scale, prev_scores)
         return self.o_proj(y.transpose(2, 3).flatten(1, 2).unflatten(2, x.shape[2:])), scores

@@ -53,13 +53,33 @@ def attend(q: Tensor, k: Tensor, v: Tensor, scale: float, prev_scores: Tensor | 
     q, k, v: [..., H, N, D], D even, or 1 (then nothing is rotated); prev_scores: [..., H, N, N] or None.
     Returns (y [..., H, N, D], scores [..., H, N, N] before the softmax, `prev_scores` included).
     """
-    if q.shape[-1] > 1:
-        table = rotation(q)
-        q, k = rotate(q, *table), rotate(k, *table)
-    scores = (q * scale) @ k.transpose(-1, -2)
-    if prev_scores is not None:
-        scores = scores + prev_scores
+    q, k = rotated(q, k)
+    scores = scored(q, k, scale, prev_scores)
     return scores.softmax(dim=-1) @ v, scores
+
+
+def attend_in_parts(q: Tensor, k: Tensor, v: Tensor, scale: float, prev_scores: Tensor | None, parts: int) -> Tensor:
+    """The y of `attend`, for one of so many equal parts of the queries at a time: N x N scores are never there."""
+    q, k = rotated(q, k)
+    queries = q.unflatten(-2, (parts, -1)).unbind(-3)
+    before = [None] * parts if prev_scores is None else prev_scores.unflatten(-2, (parts, -1)).unbind(-3)
+    return torch.cat(
+        [scored(part, k, scale, prev).softmax(dim=-1) @ v for part, prev in zip(queries, before, strict=True)], dim=-2
+    )
+
+
+def rotated(q: Tensor, k: Tensor) -> tuple[Tensor, Tensor]:
+    """Queries and keys [..., N, D] that know their positions; D = 1 cannot."""
+    if q.shape[-1] == 1:
+        return q, k
+    table = rotation(q)
+    return rotate(q, *table), rotate(k, *table)
+
+
+def scored(q: Tensor, k: Tensor, scale: float, prev_scores: Tensor | None) -> Tensor:
+    """Scores [..., Nq, N] of queries [..., Nq, D] and keys [..., N, D], added to those of before."""
+    scores = (q * scale) @ k.transpose(-1, -2)
+    return scores if prev_scores is None else scores + prev_scores
 
 
 def linear_per_channel(x: Tensor, weight: Tensor) -> Tensor:
@@ -80,11 +100,16 @@ def compress(x: Tensor, exponent: float, is_complex: bool) -> Tensor:
 
     x: [B, C, F, T], C magnitudes, or C/2 real and C/2 imaginary parts. Returns the same shape.
     """
-    power = x.square()
-    if is_complex:
-        real, imaginary = power.chunk(2, dim=1)
-        power = torch.cat((real + imaginary, real + imaginary), dim=1)
-    return x * (power + 1e-6) ** ((exponent - 1.0) / 2.0)
+    if not is_complex:
+        return x * _power(x.square() + 1e-6, (exponent - 1.0) / 2.0)
+    real, imaginary = x.chunk(2, dim=1)
+    factor = _power(real.square() + imaginary.square() + 1e-6, (exponent - 1.0) / 2.0)
+    return torch.cat((real * factor, imaginary * factor), dim=1)
+
+
+def _power(x: Tensor, exponent: float) -> Tensor:
+    """`x^exponent`; that of the usual compression, -1/4, by roots, which are many times as fast as any power."""
+    return x.sqrt().rsqrt() if exponent == -0.25 else x**exponent
 
 
 def window_rms(x: Tensor) -> Tensor:

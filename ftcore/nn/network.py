@@ -128,9 +128,10 @@ class Encoder(Recomputing):
                 config.heads[-1],
                 kernel_size=config.latent_kernel,
                 restart=config.latent_restart,
+                last=layer == config.latent_layers,
                 dropout=config.dropout,
             )
-            for _ in range(config.latent_layers)
+            for layer in range(1, config.latent_layers + 1)
         )
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Memory]]:

@@ -168,7 +168,7 @@ class ConvolutionalTransformerEncoder(nn.Module):
     few features and convolutions throughout, which want the longer axis last.
 
     `restart=True` keeps the original's quirk: the residual after the attention starts again from the
-    block's input, so that the parts before it act through the attention alone.
+    block's input, so that the parts before it act through the attention alone. The `last` block gives no scores.
     """
 
     def __init__(
@@ -179,6 +179,7 @@ class ConvolutionalTransformerEncoder(nn.Module):
         *,
         kernel_size: int = 1,
         restart: bool = False,
+        last: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -188,13 +189,13 @@ class ConvolutionalTransformerEncoder(nn.Module):
         self.conv1a = nn.Conv2d(channels, channels, 1)
         self.conv1b = separable(channels, 3)
         self.conv2 = separable(channels, 9)
-        self.attn = ConvolutionalMultiheadAttention(channels, heads, kernel_size)
+        self.attn = ConvolutionalMultiheadAttention(channels, heads, kernel_size, last=last)
         self.conv3 = nn.Conv2d(channels, expansion * channels, 3, padding=1)
         self.conv4 = nn.Conv2d(expansion * channels, channels, 3, padding=1)
         self.drop = nn.Dropout2d(dropout)
 
-    def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """x [B, C, F, T], prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores)."""
+    def forward(self, x: Tensor, prev_scores: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+        """x [B, C, F, T], prev_scores [B, H, F*T, F*T]. Returns (y like x, scores like prev_scores, or None)."""
         h = x + self.drop(self.glu(self.norm1(x)))
         z = self.norm2(h)
         h = h + self.drop(squared_relu(self.conv1a(z)) + squared_relu(self.conv1b(z)))
