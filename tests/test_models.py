@@ -43,8 +43,8 @@ def test_a_model_is_added_shown_used_and_removed(
     assert sorted(p.name for p in (models / "My-Model").iterdir()) == ["README.md", "manifest.json", "model.onnx"]
     ft("models", "list")
     lines = capsys.readouterr().out.splitlines()
-    assert lines[0].endswith("(CC-BY-SA-4.0, 13.7 MB, installed with frame-transformer, the default)")
-    assert lines[2] == "My-Model  added from My Model.onnx (not stated in the file, 13.7 MB, your own)"
+    assert lines[0].endswith("(CC-BY-SA-4.0, 13.8 MB, installed with frame-transformer, the default)")
+    assert lines[2] == "My-Model  added from My Model.onnx (not stated in the file, 13.8 MB, your own)"
     ft("models", "show", "My-Model")
     said = capsys.readouterr().out
     for part in (str(models / "My-Model" / "model.onnx"), "your own", f"{sha256(STARTER)}, and the file has it"):
