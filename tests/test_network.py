@@ -154,8 +154,10 @@ def test_complex_helpers_agree_with_complex_numbers() -> None:
         return torch.cat((z.real, z.imag), dim=1)
 
     assert torch.allclose(complex_product(split(a), split(b)), split(a * b), atol=1e-6)
-    expected = torch.polar(a.abs().sqrt(), a.angle())
-    assert torch.allclose(compress(split(a), 0.5, is_complex=True), split(expected), atol=1e-3)
+    for exponent in (0.5, 0.3):
+        expected = torch.polar(a.abs() ** exponent, a.angle())
+        assert torch.allclose(compress(split(a), exponent, is_complex=True), split(expected), atol=1e-3)
+        assert torch.allclose(compress(a.abs(), exponent, is_complex=False), expected.abs(), atol=1e-3)
 
 
 @pytest.mark.parametrize(
