@@ -1,13 +1,13 @@
 """Streaming separation: blocks of the mixture in, blocks of the vocals out, in bounded memory.
 
-    blocks -> resample -> groups -> STFT -> windows -> network -> ISTFT -> ungroup -> resample
-                              (vocals = mixture - instrumental, in the spectrogram; then `lean`)
+    blocks -> STFT -> windows -> network, by groups of channels -> ISTFT
+                 (vocals = mixture - instrumental, in the spectrogram; then `lean`)
 
 Every step is a generator that pulls from the one before; only the network works ahead, in threads. What comes
 back is the vocals rather than the instrumental, so that whatever the model cannot hear (above its sample rate)
-stays in the instrumental.
+stays in the instrumental. Nothing is resampled: see `Grid`.
 
-Axes: G channel groups, A audio channels of the model, F bins with the Nyquist bin, T frames.
+Axes: C channels of the file, G channel groups, A audio channels of the model, F bins with the Nyquist bin, T frames.
 """
 
 from __future__ import annotations
@@ -20,13 +20,15 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from ftcore.config import SignalConfig
 from ftcore.decoders import Block
-from ftcore.resampling import resample
 from ftcore.runtime import Model
 from ftcore.stft import Complex, istft, stft
 
 Index = npt.NDArray[np.intp]
 """[G, A]: which channel of the file stands where."""
+
+PRIMES = 2 * 3 * 5 * 7 * 11 * 13 * 17 * 19 * 23 * 29 * 31
 
 Separated = Iterator[tuple[Block, Block]]
 """(mixture, vocals) blocks of the file, [channels, samples]."""
@@ -50,11 +52,54 @@ class Windowing:
         return replace(self, crop=max(-(-frames // max(count, 1)), 1))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """The spectrogram that a model sees of a song of another rate: transforms that are as long in seconds as the
+    model's have the same bins and frames.
+    """
+
+    n_fft: int
+    hop: int
+    """Both in samples of the song."""
+    bins: int
+    """The model's bins: those of the song end below, and are zero from there on, or go on above, and are left out."""
+    scale: float
+    """What a longer transform sums up is larger by as much."""
+
+    @classmethod
+    def of(cls, signal: SignalConfig, rate: float) -> Grid:
+        """For a song of so many samples per second. Its hop is rounded, to what transforms fast."""
+        ratio = rate / signal.sample_rate
+        hop = signal.hop if ratio == 1.0 else smooth(signal.hop * ratio)
+        n_fft = 2 * round(signal.n_fft * hop / signal.hop / 2)
+        return cls(n_fft=n_fft, hop=hop, bins=signal.n_fft // 2 + 1, scale=n_fft / signal.n_fft)
+
+    def frames(self, blocks: Iterable[Block]) -> Iterator[Complex]:
+        """Blocks of the song [C, samples] as the model's frames [C, F, T]."""
+        for z in stft(blocks, self.n_fft, self.hop):
+            yield _high(z, self.bins) / np.float32(self.scale)
+
+    def waves(self, frames: Iterable[Complex]) -> Iterator[Block]:
+        """The inverse."""
+        return istft((_high(z, self.n_fft // 2 + 1) * np.float32(self.scale) for z in frames), self.n_fft, self.hop)
+
+
+def smooth(size: float) -> int:
+    """The nearest whole number without prime factors above 31, which make a Fourier transform slow."""
+    near = sorted(range(max(round(size * 0.98), 1), round(size * 1.02) + 2), key=lambda n: abs(n - size))
+    return next((n for n in near if pow(PRIMES, 32, n) == 0), near[0])
+
+
+def _high(z: Complex, bins: int) -> Complex:
+    """[C, F, T] with so many bins, those above cut off or zero."""
+    return z[:, :bins] if bins <= z.shape[1] else np.pad(z, [(0, 0), (0, bins - z.shape[1]), (0, 0)])
+
+
 def separate_blocks(
     blocks: Iterable[Block],
     *,
-    rate: int,
-    channels: int,
+    rate: float,
+    groups: Index,
     model: Model,
     pool: Executor,
     windowing: Windowing,
@@ -63,11 +108,10 @@ def separate_blocks(
 ) -> Separated:
     """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
 
-    The model runs in `pool`, whose threads are how many windows are in it at once. `aggression` in dB: see `lean`.
-    `peak` is the song's largest spectral magnitude (see `song_peak`), for models that want it.
+    `groups` of channels reach the model (see `channel_groups`), which runs in `pool`, whose threads are how many
+    windows are in it at once. `aggression` in dB: see `lean`. `peak` is the song's largest spectral magnitude (see
+    `song_peak`), for models that want it.
     """
-    signal = model.info.signal
-    groups = channel_groups(channels, model.info.network.audio_channels)
     waiting: deque[Block] = deque()
 
     def remembered() -> Iterator[Block]:
@@ -75,46 +119,45 @@ def separate_blocks(
             waiting.append(block)
             yield block
 
-    mixture = stft(_grouped(remembered(), rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
-    frames = vocal_frames(mixture, model, pool, windowing, aggression, peak)
-    estimates = istft(frames, signal.n_fft, signal.hop)
-    vocals = resample((ungroup(v, groups, channels) for v in estimates), signal.sample_rate, rate)
-    yield from pair(waiting, vocals)  # resampling may round the length down
+    grid = Grid.of(model.info.signal, rate)
+    frames = vocal_frames(grid.frames(remembered()), groups, model, pool, windowing, aggression, peak)
+    yield from pair(waiting, grid.waves(frames))
 
 
-def song_peak(blocks: Iterable[Block], *, rate: int, channels: int, model: Model) -> float:
-    """The largest magnitude of the song's spectrogram at the model's rate (at least 1e-8)."""
-    signal = model.info.signal
-    groups = channel_groups(channels, model.info.network.audio_channels)
-    frames = stft(_grouped(blocks, rate, signal.sample_rate, groups), signal.n_fft, signal.hop)
+def song_peak(blocks: Iterable[Block], *, rate: float, model: Model) -> float:
+    """The largest magnitude of the song's spectrogram (at least 1e-8)."""
+    frames = Grid.of(model.info.signal, rate).frames(blocks)
     return max((float(np.abs(z).max()) for z in frames), default=0.0) or 1e-8
 
 
 def channel_groups(channels: int, width: int) -> Index:
-    """How a file's channels enter a model of `width` audio channels: the first ones together, the rest singly.
-
-    A channel on its own stands in every place of its group.
-    """
-    together = [tuple(range(width))] if channels >= width else []
-    singles = [(c,) * width for c in range(width if together else 0, channels)]
-    return np.array(together + singles, np.intp)
+    """How a file's channels enter a model of `width` audio channels: the first ones together, the rest singly."""
+    if channels < width:
+        return single_groups(channels, width)
+    return np.concatenate((np.arange(width)[None], single_groups(channels, width)[width:]))
 
 
-def ungroup(x: Block, groups: Index, channels: int) -> Block:
-    """[G, A, samples] -> [channels, samples]: the mean over the places of each channel."""
-    return np.stack([x[groups == c].mean(axis=0) for c in range(channels)])
+def single_groups(channels: int, width: int) -> Index:
+    """Every channel on its own: it stands in every place of its group."""
+    return np.arange(channels)[:, None].repeat(width, axis=1)
 
 
 def vocal_frames(
-    frames: Iterable[Complex], model: Model, pool: Executor, windowing: Windowing, aggression: float, peak: float
+    frames: Iterable[Complex],
+    groups: Index,
+    model: Model,
+    pool: Executor,
+    windowing: Windowing,
+    aggression: float,
+    peak: float,
 ) -> Iterator[Complex]:
-    """The vocals' frames [G, A, F, T] of a mixture's, window by window with context on both sides.
+    """The vocals' frames [C, F, T] of a mixture's, window by window with context on both sides.
 
     The pool is given one window more than the model has workers, and in the meantime frames are read and handed on.
     """
     ahead: deque[Future[Complex]] = deque()
     for part, kept in windows(frames, windowing):
-        ahead.append(pool.submit(_separate, part, kept, model, windowing, aggression, peak))
+        ahead.append(pool.submit(_separate, part, kept, groups, model, windowing, aggression, peak))
         if len(ahead) > model.workers:
             yield ahead.popleft().result()
     while ahead:
@@ -122,24 +165,25 @@ def vocal_frames(
 
 
 def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, int]]:
-    """Cut frames [G, A, F, T] into n * crop + 2 * pad each, n the batch or (at the end) what is left, and say how many
+    """Cut frames [C, F, T] into n * crop + 2 * pad each, n the batch or (at the end) what is left, and say how many
     of the n * crop in the middle are the song's.
     """
     crop, pad = windowing.crop, windowing.pad
     step = crop * windowing.batch
-    buffer: Complex | None = None  # `pad` frames of context, then the frames not yet separated
+    held: list[Complex] = []  # in a row: `pad` frames of context, then the frames not yet separated
     for chunk in frames:
-        if buffer is None:
-            buffer = np.zeros((*chunk.shape[:-1], pad), np.complex64)
-        buffer = np.concatenate((buffer, chunk), axis=-1)
-        while buffer.shape[-1] >= step + 2 * pad:
-            yield buffer[..., : step + 2 * pad], step
-            buffer = buffer[..., step:]
-    while buffer is not None and buffer.shape[-1] > pad:
+        held = [*held, chunk] if held else [np.zeros((*chunk.shape[:-1], pad), np.complex64), chunk]
+        if sum(part.shape[-1] for part in held) >= step + 2 * pad:
+            buffer = np.concatenate(held, axis=-1)
+            while buffer.shape[-1] >= step + 2 * pad:
+                yield buffer[..., : step + 2 * pad], step
+                buffer = buffer[..., step:]
+            held = [buffer]
+    buffer = np.concatenate(held, axis=-1) if held else np.zeros(0, np.complex64)
+    while buffer.shape[-1] > pad:
         left = min(buffer.shape[-1] - pad, step)
         size = -left % crop + left + 2 * pad
-        part = np.pad(buffer, [(0, 0)] * 3 + [(0, max(size - buffer.shape[-1], 0))])
-        yield part[..., :size], left
+        yield np.pad(buffer, [(0, 0), (0, 0), (0, max(size - buffer.shape[-1], 0))])[..., :size], left
         buffer = buffer[..., left:]
 
 
@@ -158,45 +202,45 @@ def lean(vocals: Complex, mixture: Complex, aggression: float) -> Complex:
     return leaning
 
 
-def _separate(z: Complex, kept: int, model: Model, windowing: Windowing, aggression: float, peak: float) -> Complex:
-    """[G, A, F, n * crop + 2 * pad] -> the first frames kept of the n * crop in the middle, of the vocals."""
+def _separate(
+    z: Complex, kept: int, groups: Index, model: Model, windowing: Windowing, aggression: float, peak: float
+) -> Complex:
+    """[C, F, n * crop + 2 * pad] -> the first frames kept of the n * crop in the middle, of the vocals."""
     network, (crop, pad) = model.info.network, (windowing.crop, windowing.pad)
-    starts = range(0, z.shape[-1] - 2 * pad, crop)
-    cut = _joined([z[..., s : s + crop + 2 * pad] for s in starts], 0)  # [n * G, A, F, T]
+    mixture = z[..., pad : z.shape[-1] - pad]
+    vocals = np.zeros_like(mixture)
+    if not network.is_complex:
+        vocals[:, -1] = mixture[:, -1]  # as the original does: its mask is 0 there; else it is all instrumental
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
-    middle = cut[..., pad : pad + crop]
-    vocals = np.zeros_like(middle)  # no voice reaches the Nyquist bin: the instrumental keeps it
-    for i in range(0, len(cut), windowing.batch):
-        batch = slice(i, i + windowing.batch)
-        if not cut[batch].any():  # silence has no voice: the side of a mono recording, say
-            continue
-        bins = cut[batch, :, :-1]
+    items = [  # silence has no voice: the side of a mono recording, say
+        (group, first)
+        for first in range(0, mixture.shape[-1], crop)
+        for group in groups
+        if z[group, :, first : first + crop + 2 * pad].any()
+    ]
+    for i in range(0, len(items), windowing.batch):
+        batch = items[i : i + windowing.batch]
+        bins = np.stack([z[group, :-1, first : first + crop + 2 * pad] for group, first in batch])  # [B, A, F, T]
         x = np.concatenate((bins.real, bins.imag), axis=1) if network.is_complex else np.abs(bins)
         x *= scale
         y = model.run(x)[..., pad : pad + crop]
+        bins = bins[..., pad : pad + crop]
         if network.is_complex:
             real, imaginary = np.split(y, 2, axis=1)
-            vocals[batch, :, :-1].real = middle[batch, :, :-1].real - real / scale
-            vocals[batch, :, :-1].imag = middle[batch, :, :-1].imag - imaginary / scale
+            bins.real -= real / scale
+            bins.imag -= imaginary / scale
         else:
-            vocals[batch, :, :-1] = middle[batch, :, :-1] * (1.0 - y)
-            vocals[batch, :, -1] = middle[batch, :, -1]  # as the original does: its mask is 0 there
-    return _joined(np.split(lean(vocals, middle, aggression), len(starts)), -1)[..., :kept]
-
-
-def _joined(parts: list[Complex], axis: int) -> Complex:
-    """Arrays in a row; one alone is not copied."""
-    return np.concatenate(parts, axis) if len(parts) > 1 else parts[0]
-
-
-def _grouped(blocks: Iterable[Block], rate: int, target: int, groups: Index) -> Iterator[Block]:
-    return (block[groups] for block in resample(blocks, rate, target))
+            bins *= 1.0 - y
+        for (group, first), found in zip(batch, bins, strict=True):
+            for channel in np.unique(group):  # the mean over its places
+                vocals[channel, :-1, first : first + crop] = found[group == channel].mean(axis=0)
+    return lean(vocals, mixture, aggression)[..., :kept]
 
 
 def pair(waiting: deque[Block], vocals: Iterable[Block]) -> Separated:
     """Match vocals with the mixture's blocks, oldest first, which `vocals` appends to `waiting` as it is read.
 
-    Vocals past the end of the mixture are dropped; where they fall short there are none.
+    Vocals past the end of the mixture are dropped.
     """
     for part in vocals:
         while waiting and part.shape[1]:
@@ -206,5 +250,3 @@ def pair(waiting: deque[Block], vocals: Iterable[Block]) -> Separated:
                 waiting.appendleft(mixture[:, count:])
             yield mixture[:, :count], part[:, :count]
             part = part[:, count:]
-    for mixture in waiting:
-        yield mixture, np.zeros_like(mixture)

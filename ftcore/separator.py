@@ -22,7 +22,7 @@ from ftcore.decoders import BLOCK, BitDepth, Block
 from ftcore.encoders import FORMATS, Format, Spool, check_format, encode, full_scale
 from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
-from ftcore.pipeline import Windowing, separate_blocks, song_peak
+from ftcore.pipeline import Grid, Windowing, channel_groups, separate_blocks, single_groups, song_peak
 from ftcore.runtime import Model, OnnxModel
 from ftcore.stereo import by_width, left_right, mid_side
 
@@ -236,19 +236,19 @@ class Separator:
                 windowing = Windowing(crop=signal.crop, pad=signal.pad, batch=self.batch)
                 peak = 1.0
                 if model.info.network.normalisation == "song_peak":
-                    peak = song_peak(blocks(), rate=rate, channels=channels, model=model)
+                    peak = song_peak(blocks(), rate=rate, model=model)
                 pool = ThreadPoolExecutor(model.workers)  # of all estimates: every window in it takes memory
                 stack.callback(pool.shutdown, cancel_futures=True)
                 width = model.info.network.audio_channels
                 stereo = signal.stereo if channels == 2 else "joint"
                 estimates = []
                 for speed, apart in passes(stereo, signal.tta):
-                    played = round(rate * speed)  # a song that is read as of another rate has another speed
-                    frames = 2 + samples * signal.sample_rate // (played * signal.hop)
+                    played = rate * speed  # a song that is read as of another rate has another speed
+                    frames = 2 + samples // Grid.of(signal, played).hop
                     estimate = separate_blocks(
-                        mid_side(blocks(), width) if apart else blocks(),
+                        mid_side(blocks()) if apart else blocks(),
                         rate=played,
-                        channels=width + 1 if apart else channels,
+                        groups=single_groups(2, width) if apart else channel_groups(channels, width),
                         model=model,
                         pool=pool,
                         windowing=windowing if self.crop else windowing.fitted(frames),

@@ -26,15 +26,15 @@ QUIET = 1e-3
 """RMS of a second in the middle that is taken to have gone before the song."""
 
 
-def mid_side(blocks: Iterable[Block], width: int) -> Iterator[Block]:
-    """Blocks [2, samples] as [width + 1, samples]: their mid, which fills a network's channels, and their side."""
+def mid_side(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Blocks of left and right [2, samples] as their mid and side."""
     for left, right in blocks:
-        yield np.stack([(left + right) / 2] * width + [(left - right) / 2])
+        yield np.stack(((left + right) / 2, (left - right) / 2))
 
 
 def left_right(block: Block) -> Block:
-    """The inverse: [width + 1, samples] -> [2, samples]."""
-    mid, side = block[:-1].mean(axis=0), block[-1]
+    """The inverse."""
+    mid, side = block
     return np.stack((mid + side, mid - side))
 
 

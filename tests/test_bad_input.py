@@ -162,7 +162,7 @@ class Place:
     def not_a_number(self) -> Path:
         """The model with a weight that is none."""
         model = onnx.load(self.model)
-        weight = next(w for w in model.graph.initializer if w.name.endswith("out.bias"))
+        weight = next(w for w in model.graph.initializer if w.data_type == onnx.TensorProto.FLOAT and w.dims)
         weight.CopyFrom(onnx.numpy_helper.from_array(np.nan * onnx.numpy_helper.to_array(weight), weight.name))
         onnx.save(model, self.folder / "nan.onnx")
         return self.folder / "nan.onnx"

@@ -32,26 +32,26 @@ def test_the_lowest_of_64_bands_is_a_fifteenth_of_the_highest() -> None:
 def test_a_band_hears_its_own_bins_only_and_goes_back_to_them() -> None:
     torch.manual_seed(0)
     split, merge = BandSplit(2, 3, 32, 8), BandMerge(3, 4, 32, 8)
-    x = torch.randn(1, 2, 5, 32)
+    x = torch.randn(1, 2, 32, 5)
     for band, bins in enumerate(ranges(32, 8)):
         only = torch.zeros_like(x)
-        only[..., bins] = x[..., bins]
+        only[:, :, bins] = x[:, :, bins]
         y = split(only)
         assert y.shape == (1, 3, 5, 8)
         assert torch.allclose(y[..., band], split(x)[..., band])
         assert y.any(dim=(0, 1, 2)).nonzero().flatten().tolist() == [band]
-        assert merge(y).any(dim=(0, 1, 2)).nonzero().flatten().tolist() == list(bins)
+        assert merge(y).any(dim=(0, 1, 3)).nonzero().flatten().tolist() == list(bins)
 
 
 def test_the_maps_are_those_of_the_formula() -> None:
     torch.manual_seed(0)
     split, merge = BandSplit(2, 3, 32, 8), BandMerge(3, 4, 32, 8)
-    x, bins = torch.randn(2, 2, 5, 32), ranges(32, 8)[6]
+    x, bins = torch.randn(2, 2, 32, 5), ranges(32, 8)[6]
     bands = split(x)
     weight = split.weights[1][2].unflatten(0, (2, -1))  # [Cin, W, Cout]
-    assert torch.allclose(bands[..., 6], torch.einsum("bctw,cwo->bot", x[..., bins], weight), atol=1e-6)
+    assert torch.allclose(bands[..., 6], torch.einsum("bcwt,cwo->bot", x[:, :, bins], weight), atol=1e-6)
     torch.nn.init.normal_(merge.bias)
     weight = merge.weights[1][2].unflatten(1, (4, -1))  # [Cin, Cout, W]
-    expected = torch.einsum("bct,cow->botw", bands[..., 6], weight) + merge.bias[:, :, bins]
-    assert torch.allclose(merge(bands)[..., bins], expected, atol=1e-6)
+    expected = torch.einsum("bct,cow->bowt", bands[..., 6], weight) + merge.bias[:, 0, bins, None]
+    assert torch.allclose(merge(bands)[:, :, bins], expected, atol=1e-6)
     assert torch.equal(merge(bands[:, :1], bands[:, 1:]), merge(bands))

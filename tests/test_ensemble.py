@@ -77,7 +77,7 @@ def test_tta_plays_the_song_a_semitone_lower_and_higher(tiny_model: Path) -> Non
         model.info = info
         heard.clear()
         Separator(model, tta=tta).separate(tone(16001), 8000)
-        assert set(heard) == {round(3000 * 2 ** (up / 12) * plain.signal.n_fft / 8000) for up in semitones}
+        assert set(heard) == {round(2500 * 2 ** (up / 12) * plain.signal.n_fft / 8000) for up in semitones}
 
 
 @pytest.mark.parametrize(
@@ -100,12 +100,13 @@ def test_tta_brings_every_sample_back_to_its_place(samples: int, tiny_model: Pat
     model = Scaled(tiny_model, 0.3)
     plain, averaged = (Separator(model, tta=tta).separate(tone(samples), 8000)["vocals"] for tta in (False, True))
     assert averaged.shape == plain.shape == (2, samples)
-    np.testing.assert_allclose(averaged[:, 400:-400], plain[:, 400:-400], atol=1e-3)  # resampled ends ring
+    inside = slice(70, -70)  # the outermost transforms hear clicks, which go higher than the lower one does
+    np.testing.assert_allclose(averaged[:, inside], plain[:, inside], atol=1e-4)
 
 
 def tone(samples: int) -> np.ndarray[Any, Any]:
-    """A steady tone of 3 kHz at 8 kHz, [2, samples]."""
-    return np.tile(0.5 * np.sin(2 * np.pi * 3000 / 8000 * np.arange(samples)), (2, 1))
+    """A steady tone of 2.5 kHz at 8 kHz, [2, samples]."""
+    return np.tile(0.5 * np.sin(2 * np.pi * 2500 / 8000 * np.arange(samples)), (2, 1))
 
 
 def test_a_device_that_runs_out_of_memory_gets_half_the_batch(tiny_model: Path, song: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 import snapshots
 from ftcore.config import NetworkConfig, Output, overlay
 from ftcore.errors import FtError
-from ftcore.nn.functional import complex_product, compress, window_rms
+from ftcore.nn.functional import complex_product, compress, squared_magnitudes, stretch, window_rms
 from ftcore.nn.network import Discriminator, Generator, set_checkpointing
 from tests import conftest
 from tests.conftest import wake
@@ -103,10 +103,22 @@ def test_rms_normalised_networks_are_scale_equivariant(output: Output) -> None:
         assert torch.allclose(network.estimate(8.0 * x), 8.0 * network.estimate(x), rtol=1e-4, atol=1e-4)
 
 
+def test_half_precision_is_close_and_gives_what_it_takes() -> None:
+    torch.manual_seed(0)
+    network = Generator(TINY).eval()
+    wake(network, 1.0)
+    x = torch.randn(1, 4, 32, 9)
+    with torch.no_grad():
+        full, half = network.estimate(x), network.half().estimate(x)
+    assert half.dtype == torch.float32
+    assert 1e-5 < (full - half).norm() / full.norm() < 1e-2
+
+
 def test_window_rms_ignores_padding() -> None:
     x = torch.randn(2, 4, 8, 6)
     padded = torch.nn.functional.pad(x, (3, 2))
     assert torch.allclose(window_rms(padded), window_rms(x))
+    assert torch.allclose(window_rms(x, squared_magnitudes(x, is_complex=True)), window_rms(x))
     assert window_rms(torch.zeros(1, 4, 8, 6)).item() == pytest.approx(1e-4)
 
 
@@ -216,3 +228,10 @@ def test_config_survives_json() -> None:
         NetworkConfig.from_dict({"colour": 3})
     with pytest.raises(FtError, match=r"NetworkConfig\.dropout: 1000.*000 is too large"):
         NetworkConfig.from_dict({"dropout": 10**400})
+
+
+@pytest.mark.parametrize(("narrow", "wide"), [(1, 2), (4, 8), (5, 128), (64, 130)])
+def test_stretching_is_linear_interpolation(narrow: int, wide: int) -> None:
+    x = torch.randn(2, 3, 5, narrow)
+    expected = torch.nn.functional.interpolate(x, (5, wide), mode="bilinear", align_corners=True)
+    assert torch.allclose(stretch(x, wide), expected, atol=1e-5)

@@ -18,7 +18,7 @@ import snapshots
 from ftcore import Separator
 from ftcore.config import SignalConfig, Stereo
 from ftcore.errors import FtError
-from ftcore.pipeline import channel_groups, lean, ungroup
+from ftcore.pipeline import channel_groups, lean, single_groups
 from ftcore.runtime import ModelInfo, OnnxModel
 from tests.conftest import noise
 from tests.vectors import REFERENCE, filled_state
@@ -244,9 +244,27 @@ def test_channels_enter_as_a_pair_or_alone() -> None:
     assert channel_groups(2, 2).tolist() == [[0, 1]]
     assert channel_groups(4, 2).tolist() == [[0, 1], [2, 2], [3, 3]]
     assert channel_groups(2, 1).tolist() == [[0], [1]]
-    for channels, width in ((1, 2), (2, 2), (6, 2), (2, 1)):
-        wave, groups = noise(50, channels), channel_groups(channels, width)
-        np.testing.assert_allclose(ungroup(wave[groups], groups, channels), wave)
+    assert single_groups(2, 2).tolist() == [[0, 0], [1, 1]]
+
+
+@pytest.mark.parametrize(
+    ("channels", "shares", "batch"), [(1, [0.5], 1), (2, [0.75, 0.25], 1), (5, [0.75, 0.25, 0.5, 0.5, 0.5], 3)]
+)
+def test_each_channel_comes_back_as_the_mean_of_its_places(
+    tiny_model: Path, channels: int, shares: list[float], batch: int
+) -> None:
+    class Sided(Halver):
+        """A model whose instrumental is a quarter of the left channel and three quarters of the right one."""
+
+        def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+            self.shapes.append(x.shape)
+            return x * np.array([0.25, 0.75, 0.25, 0.75], np.float32)[:, None, None]
+
+    model = Sided(OnnxModel(tiny_model).info)
+    wave = np.sin(np.arange(1, channels + 1)[:, None] * np.arange(8000) / 20.0)
+    vocals = Separator(model, batch=batch).separate(wave, 8000)["vocals"]
+    np.testing.assert_allclose(vocals, wave * np.array(shares)[:, None], atol=2e-3)
+    assert max(shape[0] for shape in model.shapes) == batch
 
 
 def test_progress_ends_at_the_length(tiny_model: Path) -> None:

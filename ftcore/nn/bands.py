@@ -39,14 +39,14 @@ class BandSplit(nn.Module):
         self.weights = nn.ParameterList(uniform_weight(in_channels * width, out_channels) for width in widths)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, Cin, T, F] -> [B, Cout, T, K]."""
-        batch, frames = x.shape[0], x.shape[2]
+        """[B, Cin, F, T] -> [B, Cout, T, K]."""
+        batch, _, _, frames = x.shape
         groups = []
-        for part, weight in zip(x.split(self.group_bins, dim=3), self.weights, strict=True):
-            bands = part.unflatten(3, (GROUP, -1)).permute(3, 0, 2, 1, 4)  # [G, B, T, Cin, W]
-            groups.append(bands.reshape(GROUP, batch * frames, -1) @ weight)
-        y: Tensor = torch.cat(groups).unflatten(1, (batch, frames))  # [K, B, T, Cout]
-        return y.permute(1, 3, 2, 0)
+        for part, weight in zip(x.split(self.group_bins, dim=2), self.weights, strict=True):
+            bands = part.unflatten(2, (GROUP, -1)).permute(2, 1, 3, 0, 4)  # [G, Cin, W, B, T]
+            groups.append(weight.transpose(1, 2) @ bands.reshape(GROUP, -1, batch * frames))
+        y: Tensor = torch.cat(groups).flatten(1).t().unflatten(0, (-1, batch, frames))  # [Cout, B, T, K]
+        return y.transpose(0, 1)
 
 
 class BandMerge(nn.Module):
@@ -60,15 +60,15 @@ class BandMerge(nn.Module):
         self.bias = nn.Parameter(torch.zeros(out_channels, 1, bins))
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """[B, Ci, T, K] each, together Cin channels -> [B, Cout, T, F]."""
+        """[B, Ci, T, K] each, together Cin channels -> [B, Cout, F, T]."""
         x = torch.cat(parts, dim=1)
         batch, _, frames, _ = x.shape
-        bands = x.permute(3, 0, 2, 1).flatten(1, 2)  # [K, B * T, Cin]
+        bands = x.transpose(0, 1).flatten(0, 2).t().unflatten(1, (-1, batch * frames))  # [K, Cin, B * T]
         groups = []
         for group, weight in zip(bands.split(GROUP), self.weights, strict=True):
-            y = (group @ weight).reshape(GROUP, batch, frames, len(self.bias), -1)  # [G, B, T, Cout, W]
-            groups.append(y.permute(1, 3, 2, 0, 4).flatten(3))
-        return torch.cat(groups, dim=3) + self.bias
+            y = (weight.transpose(1, 2) @ group).reshape(GROUP, len(self.bias), -1, batch, frames)
+            groups.append(y.permute(3, 1, 0, 2, 4).flatten(2, 3))  # [B, Cout, G * W, T]
+        return torch.cat(groups, dim=2) + self.bias.transpose(1, 2)
 
 
 def uniform_weight(inputs: int, outputs: int) -> nn.Parameter:

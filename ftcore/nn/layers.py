@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
-from ftcore.nn.functional import linear_per_channel, sinusoids, squared_relu
+from ftcore.nn.functional import linear_per_channel, sinusoids, squared_relu, stretch
 
 NARROW = 16
 """Parts of a convolution's input with fewer channels are joined: a part of their own costs a pass over the output."""
@@ -236,7 +236,7 @@ class FrameDecoder(nn.Module):
 
     def forward(self, below: tuple[Tensor, ...], skip: tuple[Tensor, ...]) -> Tensor:
         """Parts [B, Ci, T, F/2] of the level below and [B, Ci, T, F] of the skip, together Cin -> [B, Cout, T, F]."""
-        wider = (interpolate(x, size=(x.shape[2], self.features), mode="bilinear", align_corners=True) for x in below)
+        wider = (stretch(x, self.features) for x in below)
         y: Tensor = self.body(*wider, *skip)
         return y
 

@@ -19,7 +19,7 @@ from torch.utils.checkpoint import checkpoint
 
 from ftcore.config import NetworkConfig
 from ftcore.nn.bands import BandMerge, BandSplit
-from ftcore.nn.functional import compress, table_dtype, window_rms
+from ftcore.nn.functional import amplify, compressing, squared_magnitudes, table_dtype, window_rms
 from ftcore.nn.layers import Conv, ConvolutionalEmbedding, FrameDecoder, FrameEncoder
 from ftcore.nn.spectral import SpectralNetwork
 from ftcore.nn.transformer import (
@@ -110,9 +110,7 @@ class Encoder(Recomputing):
         self.config = config
         channels = config.level_channels(0) if config.bands else config.spectral_channels
         self.split = (
-            BandSplit(config.spectral_channels, channels, config.features, config.bands)
-            if config.bands
-            else nn.Identity()
+            BandSplit(config.spectral_channels, channels, config.features, config.bands) if config.bands else None
         )
         self.embedding = (
             ConvolutionalEmbedding(channels, config.level_features(0), config.embedding_scales)
@@ -136,7 +134,8 @@ class Encoder(Recomputing):
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Memory]]:
         """[B, C, F, T] -> (latent [B, C', T, F'], one memory per level but the last)."""
-        x = self.split(self.prepare(x).to(next(self.parameters()).dtype).transpose(2, 3))
+        x = self.prepare(x).to(next(self.parameters()).dtype)
+        x = self.split(x) if self.split else x.transpose(2, 3)
         parts: tuple[Tensor, ...] = (x,) if self.embedding is None else (x, self.run(self.embedding, x))
         memories = []
         running = RunningScores((None,))
@@ -152,11 +151,12 @@ class Encoder(Recomputing):
     def prepare(self, x: Tensor) -> Tensor:
         """Normalise and compress a spectrogram [B, C, F, T] as the config says, in float32 or better."""
         x = x.to(table_dtype(x))
-        if self.config.normalisation == "window_rms":
-            x = x / window_rms(x)
-        if self.config.compression != 1.0:
-            x = compress(x, self.config.compression, self.config.is_complex)
-        return x
+        normalised = self.config.normalisation == "window_rms"
+        if self.config.compression == 1.0:
+            return x / window_rms(x) if normalised else x
+        squares = squared_magnitudes(x, self.config.is_complex)  # one look at all bins serves both
+        scale = window_rms(x, squares) if normalised else x.new_ones(())
+        return amplify(x, compressing(squares / scale.square(), self.config.compression) / scale)
 
 
 class DecoderLevel(Recomputing):
@@ -226,8 +226,8 @@ class Generator(SpectralNetwork):
         parts, running = (latent,), RunningScores((None, None))
         for level, memory in zip(self.decoder, reversed(memories), strict=True):
             parts, running = level(parts, memory, running)
-        y: Tensor = self.out(*parts).transpose(2, 3)
-        return y
+        y: Tensor = self.out(*parts)
+        return y if self.config.bands else y.transpose(2, 3)
 
     def reconstruct(self, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
         """Pretraining's reading of the output: the whole spectrogram of x [B, C, F, T], some frames of which

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ftcore.config import SignalConfig, SpectralConfig
-from ftcore.nn.functional import complex_product, window_rms
+from ftcore.nn.functional import complex_product, squared_magnitudes, window_rms
 
 
 class SpectralNetwork(nn.Module):
@@ -71,10 +71,7 @@ def wave(x: Tensor, signal: SignalConfig, samples: int) -> Tensor:
 
 def heard(network_is_complex: bool, x: Tensor) -> Tensor:
     """A complex spectrogram [B, 2C, F, T] as the network takes it: magnitude models get [B, C, F, T]."""
-    if network_is_complex:
-        return x
-    real, imaginary = x.chunk(2, dim=1)
-    return (real.square() + imaginary.square()).sqrt()
+    return x if network_is_complex else squared_magnitudes(x, is_complex=True).sqrt()
 
 
 def instrumental(network: SpectralNetwork, x: Tensor, forward: Callable[[Tensor], Tensor] | None = None) -> Tensor:
