@@ -36,7 +36,7 @@ def test_the_real_thing(temporary: Path, capsys: pytest.CaptureFixture[str]) -> 
         "provider": "CPUExecutionProvider",
         "sample_rate": 44100,
         "crop": 144,
-        "pad": 16,
+        "pad": 8,
         "batch": 1,
         "stereo": "auto",
         "tta": True,
