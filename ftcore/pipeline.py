@@ -28,10 +28,11 @@ from ftcore.stft import Complex, istft, stft
 Index = npt.NDArray[np.intp]
 """[G, A]: which channel of the file stands where."""
 
-PRIMES = 2 * 3 * 5 * 7 * 11 * 13 * 17 * 19 * 23 * 29 * 31
-
 Separated = Iterator[tuple[Block, Block]]
 """(mixture, vocals) blocks of the file, [channels, samples]."""
+
+SMALL_PRIMES = 2 * 3 * 5 * 7 * 11 * 13 * 17 * 19 * 23 * 29 * 31
+"""Factors that a Fourier transform may have and be fast."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,9 +86,9 @@ class Grid:
 
 
 def smooth(size: float) -> int:
-    """The nearest whole number without prime factors above 31, which make a Fourier transform slow."""
+    """The nearest whole number within 2 % that has no prime factor but `SMALL_PRIMES`, or else the nearest."""
     near = sorted(range(max(round(size * 0.98), 1), round(size * 1.02) + 2), key=lambda n: abs(n - size))
-    return next((n for n in near if pow(PRIMES, 32, n) == 0), near[0])
+    return next((n for n in near if pow(SMALL_PRIMES, 32, n) == 0), near[0])
 
 
 def _high(z: Complex, bins: int) -> Complex:

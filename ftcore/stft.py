@@ -81,7 +81,7 @@ def _analyse(buffer: Real, end: int, n_fft: int, hop: int) -> tuple[Complex, Rea
     if count == 0:
         return np.zeros((*buffer.shape[:-1], n_fft // 2 + 1, 0), np.complex64), buffer
     view = np.lib.stride_tricks.sliding_window_view(buffer, n_fft, axis=-1)
-    # NumPy takes four times as long, and no more exactly, where it has not to divide by n_fft
+    # told to divide by n_fft, NumPy stays in single precision (138 dB SNR), which takes a quarter of the time
     frames = np.fft.rfft(view[..., : count * hop : hop, :] * (hann(n_fft) * n_fft), norm="forward")
     return frames.swapaxes(-1, -2).astype(np.complex64, copy=False), buffer[..., count * hop :]
 

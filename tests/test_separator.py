@@ -18,7 +18,7 @@ import snapshots
 from ftcore import Separator
 from ftcore.config import SignalConfig, Stereo
 from ftcore.errors import FtError
-from ftcore.pipeline import channel_groups, lean, single_groups
+from ftcore.pipeline import Grid, channel_groups, lean, single_groups, smooth
 from ftcore.runtime import ModelInfo, OnnxModel
 from tests.conftest import noise
 from tests.vectors import REFERENCE, filled_state
@@ -90,19 +90,19 @@ def test_windows_leave_no_seams(tiny_model: Path) -> None:
         assert {s[3] for s in model.shapes} == {crop + 2 * pad}  # one fixed shape, also at the ends
         assert max(s[0] for s in model.shapes) <= batch
     # away from the Nyquist bin and the ends, half of everything is vocals
-    smooth = np.sin(np.arange(20000) * 0.1, dtype=np.float32)[None].repeat(2, axis=0)
-    vocals = Separator(model).separate(smooth, 8000)["vocals"]
-    np.testing.assert_allclose(vocals[:, 100:19900], 0.5 * smooth[:, 100:19900], atol=1e-5)
+    low = np.sin(np.arange(20000) * 0.1, dtype=np.float32)[None].repeat(2, axis=0)
+    vocals = Separator(model).separate(low, 8000)["vocals"]
+    np.testing.assert_allclose(vocals[:, 100:19900], 0.5 * low[:, 100:19900], atol=1e-5)
 
 
 def test_aggression_moves_what_is_in_doubt(tiny_model: Path) -> None:
     """In dB on the vocals' share: half becomes three quarters where the odds are tripled; all stays all, none none."""
     model = Halver(OnnxModel(tiny_model).info)
-    smooth = np.sin(np.arange(20000) * 0.1, dtype=np.float32)[None].repeat(2, axis=0)
+    low = np.sin(np.arange(20000) * 0.1, dtype=np.float32)[None].repeat(2, axis=0)
     for odds, share in ((1.0, 0.5), (3.0, 0.75), (1.0 / 3.0, 0.25)):
-        stems = Separator(model, aggression=20.0 * np.log10(odds)).separate(smooth, 8000)
-        np.testing.assert_allclose(stems["vocals"][:, 100:19900], share * smooth[:, 100:19900], atol=1e-5)
-        np.testing.assert_allclose(stems["vocals"] + stems["instrumental"], smooth, atol=1e-6)
+        stems = Separator(model, aggression=20.0 * np.log10(odds)).separate(low, 8000)
+        np.testing.assert_allclose(stems["vocals"][:, 100:19900], share * low[:, 100:19900], atol=1e-5)
+        np.testing.assert_allclose(stems["vocals"] + stems["instrumental"], low, atol=1e-6)
     mixture = noise(100, 2).astype(np.complex64) * np.complex64(1j)
     for sure in (mixture, 0 * mixture):
         np.testing.assert_allclose(lean(sure, mixture, 6.0), sure, atol=1e-6)
@@ -237,6 +237,28 @@ def test_what_the_model_cannot_hear_stays_in_the_instrumental(tiny_model: Path) 
     steady = slice(4800, -4800)  # where the tone starts and stops it has other frequencies too
     assert np.abs(stems["vocals"][:, steady]).max() < 1e-3
     np.testing.assert_allclose(stems["instrumental"][:, steady], wave[:, steady], atol=1e-3)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 44100, 46722.3, 48000, 192000])
+def test_a_song_of_any_rate_has_the_bins_frames_and_levels_of_the_model(rate: float) -> None:
+    signal = SignalConfig(sample_rate=44100, n_fft=4096, hop=2048)
+    wave = np.sin(2 * np.pi * 1001.3 * np.arange(round(3 * rate)) / rate)[None].astype(np.float32)
+    grid = Grid.of(signal, rate)
+    z = np.concatenate(list(grid.frames([wave])), axis=-1)
+    assert abs(z.shape[2] - (1 + 3 * 44100 // 2048)) <= 1
+    assert z.shape[:2] == (1, 2049)
+    inside = np.abs(z[0, :, 2:-2])
+    assert set(inside.argmax(axis=0)) == {93}  # 1001.3 * 4096 / 44100
+    np.testing.assert_allclose(inside.max(axis=0), 1024, rtol=0.01)  # as of half of a window of 4096 Hann samples
+    back = np.concatenate(list(grid.waves([z])), axis=-1)
+    steady = slice(grid.n_fft, -2 * grid.n_fft)  # where the tone starts and stops it has other frequencies too
+    np.testing.assert_allclose(back[:, : wave.shape[1]][:, steady], wave[:, steady], atol=1e-4)
+    assert (grid.n_fft, grid.hop) == (4096, 2048) or rate != 44100
+
+
+def test_hops_have_small_factors_where_there_are_such() -> None:
+    found = [smooth(size) for size in (2170.03, 1933.06, 2229.1, 41.0, 5.8, 0.2)]
+    assert found == [2170, 1932, 2232, 40, 6, 1]
 
 
 def test_channels_enter_as_a_pair_or_alone() -> None:
