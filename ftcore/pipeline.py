@@ -32,7 +32,7 @@ Separated = Iterator[tuple[Block, Block]]
 """(mixture, vocals) blocks of the file, [channels, samples]."""
 
 SMALL_PRIMES = 2 * 3 * 5 * 7 * 11 * 13 * 17 * 19 * 23 * 29 * 31
-"""Factors that a Fourier transform may have and be fast."""
+"""The product of the factors that the length of a fast Fourier transform may have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,8 +55,8 @@ class Windowing:
 
 @dataclass(frozen=True, kw_only=True)
 class Grid:
-    """The spectrogram that a model sees of a song of another rate: transforms that are as long in seconds as the
-    model's have the same bins and frames.
+    """The spectrogram that a model sees of a song of any rate, which need not be resampled for it: transforms that are
+    as long in seconds as the model's have the same bins and frames.
     """
 
     n_fft: int
@@ -86,7 +86,7 @@ class Grid:
 
 
 def smooth(size: float) -> int:
-    """The nearest whole number within 2 % that has no prime factor but `SMALL_PRIMES`, or else the nearest."""
+    """The nearest whole number within 2 % whose prime factors are all in `SMALL_PRIMES`, or else the nearest."""
     near = sorted(range(max(round(size * 0.98), 1), round(size * 1.02) + 2), key=lambda n: abs(n - size))
     return next((n for n in near if pow(SMALL_PRIMES, 32, n) == 0), near[0])
 

@@ -253,7 +253,12 @@ def test_a_song_of_any_rate_has_the_bins_frames_and_levels_of_the_model(rate: fl
     back = np.concatenate(list(grid.waves([z])), axis=-1)
     steady = slice(grid.n_fft, -2 * grid.n_fft)  # where the tone starts and stops it has other frequencies too
     np.testing.assert_allclose(back[:, : wave.shape[1]][:, steady], wave[:, steady], atol=1e-4)
-    assert (grid.n_fft, grid.hop) == (4096, 2048) or rate != 44100
+
+
+def test_a_song_of_the_rate_of_the_model_has_its_transforms() -> None:
+    for hop in (2048, 1039):  # a prime number, which would else be avoided
+        grid = Grid.of(SignalConfig(sample_rate=44100, n_fft=4096, hop=hop), 44100)
+        assert (grid.n_fft, grid.hop, grid.scale) == (4096, hop, 1.0)
 
 
 def test_hops_have_small_factors_where_there_are_such() -> None:
