@@ -1,7 +1,7 @@
 """The mean of the weights of several checkpoints of one network, or one with other defaults.
 
     python -m benchmarks.mean CHECKPOINT ... OUT.safetensors
-        [--crop FRAMES --pad FRAMES --stereo WAY --tta]
+        [--crop FRAMES --pad FRAMES --stereo WAY --tta --postfilter]
 
 What was trained further on other data forgets less when it is averaged with where it came from (Wortsman et al. 2022,
 "Robust fine-tuning of zero-shot models"). How to separate by default is what the last one says, or the options do.
@@ -29,7 +29,8 @@ def main() -> None:
     parser.add_argument("--crop", type=int)
     parser.add_argument("--pad", type=int)
     parser.add_argument("--stereo", choices=get_args(Stereo))
-    parser.add_argument("--tta", action=argparse.BooleanOptionalAction)
+    for name in ("--tta", "--postfilter"):
+        parser.add_argument(name, action=argparse.BooleanOptionalAction)
     args = vars(parser.parse_args())
     checkpoints, out = args.pop("checkpoints"), args.pop("out")
     try:

@@ -15,6 +15,13 @@ TestTimeAugmentation = Annotated[
         "default: the model's.",
     ),
 ]
+Postfilter = Annotated[
+    bool | None,
+    typer.Option(
+        "--postfilter/--no-postfilter",
+        help="Give what is in doubt to the stem that each frequency has been of lately; default: the model's.",
+    ),
+]
 Aggression = Annotated[
     float, typer.Option(help="How readily what is in doubt counts as voice; below 0: as music.", metavar="DB")
 ]
@@ -27,7 +34,7 @@ Stereo = Annotated[
 ]
 
 
-def separations(stereo: str, tta: bool) -> str:
-    """What `--stereo` and `--tta` come to, in words that follow others; none for a single separation."""
+def separations(stereo: str, tta: bool, postfilter: bool) -> str:
+    """What these options come to, in words that follow others; none for a single separation and nothing else."""
     augmented = ", once a semitone lower and once higher (--tta)" if tta else ""
-    return f"{f', --stereo {stereo}' if stereo != 'joint' else ''}{augmented}"
+    return f"{f', --stereo {stereo}' if stereo != 'joint' else ''}{augmented}{', --postfilter' if postfilter else ''}"

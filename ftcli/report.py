@@ -123,7 +123,7 @@ class BarReport(Report):
                 )
                 self.say(
                     f"{name}: windows of up to {signal.crop} frames with {signal.pad} of context on either side, "
-                    f"{separator.batch} at once{separations(signal.stereo, signal.tta)}"
+                    f"{separator.batch} at once{separations(signal.stereo, signal.tta, signal.postfilter)}"
                     f"{f', aggression {separator.aggression:g} dB' if separator.aggression else ''}"
                 )
         self.progress.start()

@@ -245,6 +245,8 @@ class SignalConfig:
     """How two channels reach the network by default: together, mid and side each alone, or both (`ftcore.stereo`)."""
     tta: bool = False
     """Whether a song is, by default, separated a semitone lower and once more a semitone higher, and these averaged."""
+    postfilter: bool = False
+    """Whether the vocals are, by default, filtered by whose each frequency has been (`ftcore.postfilter`)."""
 
     def __post_init__(self) -> None:
         _check_bounds(self)

@@ -1,6 +1,6 @@
 """Streaming separation: blocks of the mixture in, blocks of the vocals out, in bounded memory.
 
-    blocks -> STFT -> windows -> network, by groups of channels -> ISTFT
+    blocks -> STFT -> windows -> network, by groups of channels -> postfilter -> ISTFT
                  (vocals = mixture - instrumental, in the spectrogram; then `lean`)
 
 Every step is a generator that pulls from the one before; only the network works ahead, in threads. What comes
@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ftcore.config import SignalConfig
 from ftcore.decoders import Block
+from ftcore.postfilter import postfiltered
 from ftcore.runtime import Model
 from ftcore.stft import Complex, istft, stft
 
@@ -105,13 +106,14 @@ def separate_blocks(
     pool: Executor,
     windowing: Windowing,
     aggression: float,
+    postfilter: bool,
     peak: float = 1.0,
 ) -> Separated:
     """Yield (mixture, vocals) blocks, both [channels, samples]; together exactly as long as the input.
 
     `groups` of channels reach the model (see `channel_groups`), which runs in `pool`, whose threads are how many
-    windows are in it at once. `aggression` in dB: see `lean`. `peak` is the song's largest spectral magnitude (see
-    `song_peak`), for models that want it.
+    windows are in it at once. `aggression` in dB: see `lean`. `postfilter`: see `ftcore.postfilter`. `peak` is the
+    song's largest spectral magnitude (see `song_peak`), for models that want it.
     """
     waiting: deque[Block] = deque()
 
@@ -121,8 +123,9 @@ def separate_blocks(
             yield block
 
     grid = Grid.of(model.info.signal, rate)
-    frames = vocal_frames(grid.frames(remembered()), groups, model, pool, windowing, aggression, peak)
-    yield from pair(waiting, grid.waves(frames))
+    separated = vocal_frames(grid.frames(remembered()), groups, model, pool, windowing, aggression, peak)
+    vocals = postfiltered(separated, grid.hop / rate) if postfilter else (found for _, found in separated)
+    yield from pair(waiting, grid.waves(vocals))
 
 
 def song_peak(blocks: Iterable[Block], *, rate: float, model: Model) -> float:
@@ -151,18 +154,18 @@ def vocal_frames(
     windowing: Windowing,
     aggression: float,
     peak: float,
-) -> Iterator[Complex]:
-    """The vocals' frames [C, F, T] of a mixture's, window by window with context on both sides.
+) -> Iterator[tuple[Complex, Complex]]:
+    """Frames [C, F, T] of a mixture and its vocals, window by window, found with context on both sides.
 
     The pool is given one window more than the model has workers, and in the meantime frames are read and handed on.
     """
-    ahead: deque[Future[Complex]] = deque()
+    ahead: deque[Future[list[tuple[Complex, Complex]]]] = deque()
     for part, kept in windows(frames, windowing):
         ahead.append(pool.submit(_separate, part, kept, groups, model, windowing, aggression, peak))
         if len(ahead) > model.workers:
-            yield ahead.popleft().result()
+            yield from ahead.popleft().result()
     while ahead:
-        yield ahead.popleft().result()
+        yield from ahead.popleft().result()
 
 
 def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, int]]:
@@ -205,8 +208,10 @@ def lean(vocals: Complex, mixture: Complex, aggression: float) -> Complex:
 
 def _separate(
     z: Complex, kept: int, groups: Index, model: Model, windowing: Windowing, aggression: float, peak: float
-) -> Complex:
-    """[C, F, n * crop + 2 * pad] -> the first frames kept of the n * crop in the middle, of the vocals."""
+) -> list[tuple[Complex, Complex]]:
+    """[C, F, n * crop + 2 * pad] -> the first frames kept of the n * crop in the middle, crop by crop: the mixture's
+    and the vocals'.
+    """
     network, (crop, pad) = model.info.network, (windowing.crop, windowing.pad)
     mixture = z[..., pad : z.shape[-1] - pad]
     vocals = np.zeros_like(mixture)
@@ -235,7 +240,9 @@ def _separate(
         for (group, first), found in zip(batch, bins, strict=True):
             for channel in np.unique(group):  # the mean over its places
                 vocals[channel, :-1, first : first + crop] = found[group == channel].mean(axis=0)
-    return lean(vocals, mixture, aggression)[..., :kept]
+    vocals = lean(vocals, mixture, aggression)
+    crops = [slice(first, min(first + crop, kept)) for first in range(0, kept, crop)]
+    return [(mixture[..., part], vocals[..., part]) for part in crops]
 
 
 def pair(waiting: deque[Block], vocals: Iterable[Block]) -> Separated:

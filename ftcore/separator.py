@@ -63,13 +63,14 @@ class Result:
 class Separator:
     """Takes songs apart into vocals and instrumental.
 
-    `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble`
-    says how their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N. By default
-    each model says `crop` and `pad` in frames (`crop` or less, rather: all windows of a song are equally full),
-    `stereo` and `tta`. `stereo` is how two channels reach the network: joint together, mid-side (twice the time) each
-    of those on its own, auto (three times) both, the voice's width deciding between them (see `ftcore.stereo`). With
-    `tta` (test-time augmentation) the song is separated played a semitone lower and once more a semitone higher, and
-    the two averaged, for twice the time; of auto's two separations one is played higher and one lower, for no more.
+    `model` is the name of a known model, a path of an exported one, or an open `Model`; of several, `ensemble` says how
+    their vocals become one (see `ftcore.ensemble.combine`). `device` is auto, cpu, cuda or cuda:N. By default each
+    model says `crop` and `pad` in frames (`crop` or less, rather: all windows of a song are equally full), `stereo`,
+    `tta` and `postfilter`. `stereo` is how two channels reach the network: joint together, mid-side (twice the time)
+    each of those on its own, auto (three times) both, the voice's width deciding between them (see `ftcore.stereo`).
+    With `tta` (test-time augmentation) the song is separated played a semitone lower and once more a semitone higher,
+    and the two averaged, for twice the time; of auto's two separations one is played higher and one lower, for no more.
+    With `postfilter` what is in doubt goes to the stem whose each frequency has been lately (see `ftcore.postfilter`).
     `aggression`, in dB, is how much more readily sound counts as voice than the networks say (see
     `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError for values out of range.
     """
@@ -85,6 +86,7 @@ class Separator:
         aggression: float = 0.0,
         stereo: Stereo | None = None,
         tta: bool | None = None,
+        postfilter: bool | None = None,
         ensemble: Ensemble = "mean",
     ) -> None:
         given = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
@@ -99,7 +101,7 @@ class Separator:
             raise UsageError(f"aggression must be {-MOST_AGGRESSION} to {MOST_AGGRESSION} dB, not {aggression:g}")
         if stereo not in (None, *get_args(Stereo)):
             raise UsageError(f"stereo must be joint, mid-side or auto, not {stereo}")
-        options = {"crop": crop, "pad": pad, "stereo": stereo, "tta": tta}
+        options = {"crop": crop, "pad": pad, "stereo": stereo, "tta": tta, "postfilter": postfilter}
         asked: dict[str, Any] = {name: value for name, value in options.items() if value is not None}
         try:
             self.signals = [dataclasses.replace(each.info.signal, **asked) for each in self.models]
@@ -253,6 +255,7 @@ class Separator:
                         pool=pool,
                         windowing=windowing if self.crop else windowing.fitted(frames),
                         aggression=self.aggression,
+                        postfilter=signal.postfilter,
                         peak=peak,
                     )
                     estimates.append(((left_right(m), left_right(v)) for m, v in estimate) if apart else estimate)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftcli.options import Device, Stereo, TestTimeAugmentation, separations
+from ftcli.options import Device, Postfilter, Stereo, TestTimeAugmentation, separations
 from ftcore import __version__
 from ftcore.errors import FtError
 
@@ -35,6 +35,7 @@ def bench(
     device: Device = "auto",
     stereo: Stereo = None,
     tta: TestTimeAugmentation = None,
+    postfilter: Postfilter = None,
     seconds: Annotated[int, typer.Option(min=1, max=3600, help="Length of the song that is separated.")] = 30,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as one JSON document.")] = False,
 ) -> None:
@@ -45,7 +46,7 @@ def bench(
     from ftcore.memory import peak_bytes
     from ftcore.separator import Separator
 
-    separator = Separator(model, device=device, stereo=stereo, tta=tta)
+    separator = Separator(model, device=device, stereo=stereo, tta=tta, postfilter=postfilter)
     with (
         tempfile.TemporaryDirectory(prefix="ft-bench-") as folder,
         Status("opening", console=Console(stderr=True, highlight=False)) as status,
@@ -106,6 +107,7 @@ def describe(model: str, separator: Separator) -> dict[str, Any]:
         "batch": separator.batch,
         "stereo": signal.stereo,
         "tta": signal.tta,
+        "postfilter": signal.postfilter,
     }
 
 
@@ -118,7 +120,7 @@ def table(figures: dict[str, Any]) -> list[str]:
         "runs on": f"{figures['provider']}, {figures['processors']} processors",
         "song": f"{figures['seconds']} s of stereo at {figures['sample_rate']} Hz",
         "windows": f"crop {figures['crop']} frames, pad {figures['pad']}, batch {figures['batch']}, "
-        f"{figures['windows_at_once']} at once{separations(figures['stereo'], figures['tta'])}",
+        f"{figures['windows_at_once']} at once{separations(figures['stereo'], figures['tta'], figures['postfilter'])}",
         "speed": f"{1 / median:.1f}x: real-time factor {median:.4f}, median of {len(factors)} runs, "
         f"from {min(factors):.4f} to {max(factors):.4f}",
         "memory": "not known" if peak is None else f"{peak / 1e6:.0f} MB at the peak",

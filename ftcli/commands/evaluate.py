@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ftcli.options import Aggression, Device, Stereo, TestTimeAugmentation
+from ftcli.options import Aggression, Device, Postfilter, Stereo, TestTimeAugmentation
 from ftcore.errors import FtError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ def evaluate(
         str, typer.Option("--model", "-m", help="A name of `ft models list`, an .onnx file, or a checkpoint.")
     ] = "starter",
     tta: TestTimeAugmentation = None,
+    postfilter: Postfilter = None,
     aggression: Aggression = 0.0,
     stereo: Stereo = None,
     device: Device = "auto",
@@ -46,7 +47,7 @@ def evaluate(
 
     tracks = find_pairs(pairs)
     opened = open_checkpoint(model, device) if model.endswith(".safetensors") else model
-    separator = Separator(opened, device=device, aggression=aggression, stereo=stereo, tta=tta)
+    separator = Separator(opened, device=device, aggression=aggression, stereo=stereo, tta=tta, postfilter=postfilter)
 
     def separated(pair: Pair) -> Stems:
         return separator.separate(pair.mixture, pair.rate)
@@ -68,6 +69,7 @@ def evaluate(
             "tta": separator.signals[0].tta,
             "aggression": aggression,
             "stereo": separator.signals[0].stereo,
+            "postfilter": separator.signals[0].postfilter,
             "rows": rows,
         }
         write_bytes(json_file, json.dumps(report, indent=1).encode())

@@ -124,7 +124,8 @@ def inside(path: Path) -> dict[str, str]:
     return {
         "audio": f"{signal.sample_rate} Hz, n_fft {signal.n_fft}, hop {signal.hop}",
         "window": f"crop {signal.crop} frames ({signal.crop * frame:.1f} s), "
-        f"pad {signal.pad} ({signal.pad * frame:.1f} s) on either side{separations(signal.stereo, signal.tta)}",
+        f"pad {signal.pad} ({signal.pad * frame:.1f} s) on either side"
+        + separations(signal.stereo, signal.tta, signal.postfilter),
         "precision": info.precision,
         "provenance": listed(info.provenance) or "not stated",
         "network": listed(info.network.to_dict()),

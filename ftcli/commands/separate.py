@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from ftcli.options import Aggression, Device, Stereo, TestTimeAugmentation
+from ftcli.options import Aggression, Device, Postfilter, Stereo, TestTimeAugmentation
 from ftcore.errors import UsageError
 
 app = typer.Typer()
@@ -38,6 +38,7 @@ def separate(
         Literal["mean", "min", "max"], typer.Option(help="How the vocals of several models become one.")
     ] = "mean",
     tta: TestTimeAugmentation = None,
+    postfilter: Postfilter = None,
     aggression: Aggression = 0.0,
     stereo: Stereo = None,
     device: Device = "auto",
@@ -93,6 +94,7 @@ def separate(
             aggression=aggression,
             stereo=stereo,
             tta=tta,
+            postfilter=postfilter,
             ensemble=ensemble,
         )
         sources = [str(stack.enter_context(pipes.from_stdin())) if name == "-" else name for name in inputs]

@@ -32,7 +32,7 @@ STARTER = TrainConfig(
         dropout=0.0,
         decoder_dropout=(0.0, 0.0, 0.0),
     ),
-    signal=SignalConfig(n_fft=4096, hop=2048, crop=144, pad=8, stereo="auto", tta=True),
+    signal=SignalConfig(n_fft=4096, hop=2048, crop=144, pad=8, stereo="auto", tta=True, postfilter=True),
     mix=MixConfig(
         instrumental=PartMix(
             p_resample=1.0,  # else what is tuned to a piano's keys counts as music, and singers are in tune
