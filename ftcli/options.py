@@ -19,7 +19,7 @@ Postfilter = Annotated[
     bool | None,
     typer.Option(
         "--postfilter/--no-postfilter",
-        help="Give what is in doubt to the stem that each frequency has been of lately; default: the model's.",
+        help="Give what is in doubt to the stem that was louder at that frequency lately; default: the model's.",
     ),
 ]
 Aggression = Annotated[

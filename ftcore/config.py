@@ -246,7 +246,7 @@ class SignalConfig:
     tta: bool = False
     """Whether a song is, by default, separated a semitone lower and once more a semitone higher, and these averaged."""
     postfilter: bool = False
-    """Whether the vocals are, by default, filtered by whose each frequency has been (`ftcore.postfilter`)."""
+    """Whether doubt goes, by default, to the stem that was louder at that frequency lately (`ftcore.postfilter`)."""
 
     def __post_init__(self) -> None:
         _check_bounds(self)

@@ -1,7 +1,7 @@
-"""A second look at what a network found, which hears seconds at a time: whose has each frequency been for longer?
+"""A second look at what a network found, which hears seconds at a time: which stem has been the louder one for longer?
 
-An instrument comes back to its frequencies, and so does a singer. Where one of the two stems has been the louder one
-for a while, what is in doubt is likely that stem's.
+An instrument comes back to its frequencies, and so does a singer: what is in doubt is likely of the stem that was
+louder at that frequency lately.
 
 A mask as that of generalised Wiener filtering (Liutkus and Badeau 2015, "Generalized Wiener filtering with fractional
 power spectrograms", alpha = 1), of magnitudes that are weighted by their level over time.

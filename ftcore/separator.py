@@ -70,9 +70,9 @@ class Separator:
     each of those on its own, auto (three times) both, the voice's width deciding between them (see `ftcore.stereo`).
     With `tta` (test-time augmentation) the song is separated played a semitone lower and once more a semitone higher,
     and the two averaged, for twice the time; of auto's two separations one is played higher and one lower, for no more.
-    With `postfilter` what is in doubt goes to the stem whose each frequency has been lately (see `ftcore.postfilter`).
-    `aggression`, in dB, is how much more readily sound counts as voice than the networks say (see
-    `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError for values out of range.
+    With `postfilter` what is in doubt goes to the stem that was louder at that frequency lately (see
+    `ftcore.postfilter`). `aggression`, in dB, is how much more readily sound counts as voice than the networks say
+    (see `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError for values out of range.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""The second look: doubt goes to the stem whose a frequency has been, what is sure stays, what is past is forgotten."""
+"""The second look: doubt goes to the stem that was louder, what is sure stays, what is long past is forgotten."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def tones(shares: npt.NDArray[np.float64], channels: int = 2) -> tuple[Complex, 
     return mixture, (mixture * shares[:, None]).astype(np.complex64)
 
 
-def test_doubt_goes_to_the_stem_that_a_frequency_has_been_of() -> None:
+def test_doubt_goes_to_the_stem_that_was_louder_at_that_frequency() -> None:
     _, found = postfiltered([tones(SHARES), tones(HALVES)], FRAME)
     mixture, vocals = tones(HALVES)
     kept = np.exp(-10 * FRAME / MEMORY)
