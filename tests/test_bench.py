@@ -40,6 +40,7 @@ def test_the_real_thing(temporary: Path, capsys: pytest.CaptureFixture[str]) -> 
         "batch": 1,
         "stereo": "auto",
         "tta": True,
+        "postfilter": True,
         "seconds": 1,
     }
     assert {key: figures[key] for key in expected} == expected

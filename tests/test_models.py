@@ -52,7 +52,7 @@ def test_a_model_is_added_shown_used_and_removed(
     for part in (
         "44100 Hz, n_fft 4096, hop 2048",
         "crop 144 frames (6.7 s), pad 8 (0.4 s) on either side, --stereo auto, ",
-        "(--tta)",
+        "(--tta), --postfilter",
         "fp32",
         "step 4600",
     ):
