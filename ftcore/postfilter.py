@@ -36,7 +36,7 @@ def postfiltered(separated: Iterable[tuple[Complex, Complex]], frame: float) -> 
         for first in (0, *range(2, len(mixture))):
             part = slice(first, first + (1 if first else 2))
             mask, sums[first] = _mask(mixture[part], vocals[part], sums.get(first), frame)
-            filtered[part] = (vocals[part] + mask * mixture[part]) / 2
+            filtered[part] = (vocals[part] + mask * mixture[part]) * np.float32(0.5)
         yield filtered
 
 
