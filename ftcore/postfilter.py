@@ -20,7 +20,7 @@ MEMORY = 15.0
 """Seconds after which what was heard counts for 1 / e."""
 
 Sums = npt.NDArray[np.float32]
-"""[2, 2, F, 1]: of either stem's magnitudes and of their squares, over time."""
+"""[2, 2, F, 1]: over time, magnitudes and their squares, of either stem."""
 
 
 def postfiltered(separated: Iterable[tuple[Complex, Complex]], frame: float) -> Iterator[Complex]:
