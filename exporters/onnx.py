@@ -99,7 +99,7 @@ def to_onnx(network: SpectralNetwork, precision: Precision) -> onnx.ModelProto:
     frames = 2 ** (config.embedding_scales + 2)  # where an axis of the example is 1, it would be frozen
     example = torch.zeros(2, config.spectral_channels, config.features, frames)
     axes = {0: torch.export.Dim("batch"), 3: torch.export.Dim("frames")}
-    with quiet():
+    with quiet(), torch.inference_mode():  # a tenth faster, to the same graph
         program = torch.onnx.export(
             Estimate(network),
             (example,),

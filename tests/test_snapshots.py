@@ -141,17 +141,17 @@ def test_our_own_checkpoints_are_imported_too_and_never_replace_what_is_there(
     models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = untrained(BARE, tmp_path / "mine.safetensors")
-    ft("snapshots", "import", file)
-    assert "a checkpoint of ft" in capsys.readouterr().out
-    assert checkpoint.load(models / "mine" / "model.safetensors").network.config == BARE
-    assert registry.known_models()[0]["mine"].licence == "MIT"
+    with registering_mine() as folder:
+        (folder / "model.onnx").write_bytes(b"before")
     ft("snapshots", "import", file, code=1)
     assert "there is a model 'mine' already" in capsys.readouterr().err
-    before = (models / "mine" / "model.onnx").stat().st_ino
+    assert (models / "mine" / "model.onnx").read_bytes() == b"before"
     ft("snapshots", "import", file, "--overwrite")
-    assert (models / "mine" / "model.onnx").stat().st_ino != before
+    assert "a checkpoint of ft" in capsys.readouterr().out
+    assert checkpoint.load(models / "mine" / "model.safetensors").network.config == BARE
+    assert OnnxModel(models / "mine" / "model.onnx").info.network == BARE
+    assert registry.known_models()[0]["mine"].licence == "MIT"
     assert [p.name for p in models.iterdir()] == ["mine"]
-    capsys.readouterr()
     for name, message in (("starter", "installed model"), ("a/b", "cannot be the name"), ("../x", "cannot be")):
         ft("snapshots", "import", file, "--name", name, code=2)
         assert message in capsys.readouterr().err
