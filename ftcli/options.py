@@ -19,7 +19,8 @@ Postfilter = Annotated[
     bool | None,
     typer.Option(
         "--postfilter/--no-postfilter",
-        help="Give what is in doubt to the stem that was louder at that frequency lately; default: the model's.",
+        help="Give what is in doubt to the stem that was louder at that frequency lately, and what the music holds "
+        "again and again to the music; default: the model's.",
     ),
 ]
 Aggression = Annotated[

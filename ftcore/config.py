@@ -246,7 +246,8 @@ class SignalConfig:
     tta: bool = False
     """Whether a song is, by default, separated a semitone lower and once more a semitone higher, and these averaged."""
     postfilter: bool = False
-    """Whether doubt goes, by default, to the stem that was louder at that frequency lately (`ftcore.postfilter`)."""
+    """Whether doubt goes, by default, to the stem that was louder at that frequency lately (`ftcore.postfilter`), and
+    to the music where that comes back (`ftcore.repetition`)."""
 
     def __post_init__(self) -> None:
         _check_bounds(self)

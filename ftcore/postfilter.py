@@ -42,7 +42,7 @@ def postfiltered(separated: Iterable[tuple[Complex, Complex]], frame: float) -> 
 
 def _mask(mixture: Complex, vocals: Complex, before: Sums | None, frame: float) -> tuple[npt.NDArray[np.float32], Sums]:
     """For channels that are heard as one: the mask [F, T], and the sums with these frames."""
-    magnitudes = np.stack([_magnitude(vocals), _magnitude(mixture - vocals)])
+    magnitudes = np.stack([magnitude(vocals), magnitude(mixture - vocals)])
     sums = np.stack((magnitudes.sum(axis=-1, keepdims=True), np.square(magnitudes).sum(axis=-1, keepdims=True)))
     if before is not None:
         sums += before * np.float32(np.exp(-mixture.shape[-1] * frame / MEMORY))
@@ -51,7 +51,7 @@ def _mask(mixture: Complex, vocals: Complex, before: Sums | None, frame: float) 
     return magnitudes[0] / np.maximum(magnitudes.sum(axis=0), tiny), sums
 
 
-def _magnitude(z: Complex) -> npt.NDArray[np.float32]:
+def magnitude(z: Complex) -> npt.NDArray[np.float32]:
     """[C, F, T] -> [F, T], the root of the mean of squares."""
-    magnitude: npt.NDArray[np.float32] = np.sqrt((np.square(z.real) + np.square(z.imag)).mean(axis=0))
-    return magnitude
+    root: npt.NDArray[np.float32] = np.sqrt((np.square(z.real) + np.square(z.imag)).mean(axis=0))
+    return root

@@ -23,6 +23,7 @@ from ftcore.encoders import FORMATS, Format, Spool, check_format, encode, full_s
 from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
 from ftcore.pipeline import Grid, Windowing, channel_groups, separate_blocks, single_groups, song_peak
+from ftcore.repetition import by_repetition
 from ftcore.runtime import Model, OnnxModel
 from ftcore.stereo import by_width, left_right, mid_side
 
@@ -71,8 +72,9 @@ class Separator:
     With `tta` (test-time augmentation) the song is separated played a semitone lower and once more a semitone higher,
     and the two averaged, for twice the time; of auto's two separations one is played higher and one lower, for no more.
     With `postfilter` what is in doubt goes to the stem that was louder at that frequency lately (see
-    `ftcore.postfilter`). `aggression`, in dB, is how much more readily sound counts as voice than the networks say
-    (see `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError for values out of range.
+    `ftcore.postfilter`), and to the music where that comes back (see `ftcore.repetition`). `aggression`, in dB, is how
+    much more readily sound counts as voice than the networks say (see `ftcore.pipeline.lean`). Raises FtError when a
+    model cannot be opened, UsageError for values out of range.
     """
 
     def __init__(
@@ -259,7 +261,8 @@ class Separator:
                         peak=peak,
                     )
                     estimates.append(((left_right(m), left_right(v)) for m, v in estimate) if apart else estimate)
-                each.append(by_width(estimates, rate) if stereo == "auto" else combine(estimates, "mean"))
+                separated = by_width(estimates, rate) if stereo == "auto" else combine(estimates, "mean")
+                each.append(by_repetition(separated, Grid.of(signal, rate), rate) if signal.postfilter else separated)
             done = 0
             for mixture, vocals in combine(each, self.ensemble):
                 yield mixture, vocals

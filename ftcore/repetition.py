@@ -1,0 +1,126 @@
+"""A look at what was found over a minute: music comes back, and what is sung over it is another line by then.
+
+Where frames of the instrumental are alike, what only one of them holds is likely of the voice. That music repeats and
+voices do not is the idea of REPET-SIM (Rafii and Pardo 2012, "Music/voice separation using the similarity matrix"),
+which looks for it in mixtures; here it is looked for in what a network has left of them.
+
+Axes: C channels, F bins, T frames at hand, M frames in which their likes are looked for, K frames that are alike.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from ftcore.decoders import Block
+from ftcore.pipeline import Grid, Separated, pair
+from ftcore.postfilter import magnitude
+from ftcore.stft import Complex, istft, stft
+
+Real = npt.NDArray[np.float32]
+
+BACK, AHEAD = 60.0, 15.0
+"""Seconds before and after, in which frames that are like one are looked for."""
+APART = 1.0
+"""Seconds that they are away at least: what is held is no repetition."""
+COMPARED = (50.0, 4300.0)
+"""Hz between which frames are compared, by the roots of their magnitudes."""
+AROUND = 2
+"""Frames on either side that are compared along with one."""
+LIKES = 4
+"""How many frames stand for what comes back."""
+ALIKE, SAME = 0.80, 0.95
+"""Cosines from which on frames count at all, and in full."""
+CHUNK = 128
+"""Frames that are looked at together."""
+TINY = np.finfo(np.float32).tiny
+
+
+def by_repetition(separated: Separated, grid: Grid, rate: int) -> Separated:
+    """The same separation with other vocals: a third what they were, two thirds the mixture under a mask.
+
+    It works in frames of `grid`, which is of `rate` samples per second, and holds back `AHEAD` and up to two chunks.
+    """
+    waiting: deque[Block] = deque()
+
+    def both() -> Iterator[Block]:
+        for block in separated:
+            waiting.append(np.concatenate(block))
+            yield waiting[-1]
+
+    changes = _changes(chunks(stft(both(), grid.n_fft, grid.hop), CHUNK), rate / grid.hop, rate / grid.n_fft)
+    for block, change in pair(waiting, istft(changes, grid.n_fft, grid.hop)):
+        mixture, vocals = np.split(block, 2)
+        yield mixture, vocals + change
+
+
+def chunks(frames: Iterable[Complex], size: int) -> Iterator[Complex]:
+    """Frames [..., T] so many at a time; the last ones are what is left."""
+    held: list[Complex] = []
+    for z in frames:
+        held.append(z)
+        if sum(part.shape[-1] for part in held) >= size:
+            whole = np.concatenate(held, axis=-1)
+            count = whole.shape[-1] // size * size
+            yield from np.split(whole[..., :count], count // size, axis=-1)
+            held = [whole[..., count:]]
+    left = np.concatenate(held, axis=-1) if held else None
+    if left is not None and left.shape[-1]:
+        yield left
+
+
+def _changes(frames: Iterable[Complex], second: float, bin_hz: float) -> Iterator[Complex]:
+    """Frames [2 * C, F, T] of mixture and vocals, so many a second, to what the vocals change by [C, F, T]."""
+    compared = slice(round(COMPARED[0] / bin_hz), round(COMPARED[1] / bin_hz) + 1)
+    ahead: deque[Complex] = deque()
+    music: list[Real] = []  # magnitudes [F, T] of the instrumental, of what is ahead and what went before
+    before = 0  # frames
+
+    def following() -> Complex:
+        nonlocal before
+        mixture, vocals = np.split(ahead.popleft(), 2)
+        count = mixture.shape[-1]
+        repeated = _repeated(np.concatenate(music, axis=-1), before, count, second, compared)
+        found = magnitude(vocals)
+        left = np.minimum(repeated, magnitude(mixture))
+        before += count
+        while before - music[0].shape[-1] >= BACK * second:
+            before -= music.pop(0).shape[-1]
+        mask = found / np.maximum(found + left, TINY)
+        change: Complex = (mask * mixture - vocals) * np.float32(2 / 3)
+        return change
+
+    for z in frames:
+        ahead.append(z)
+        mixture, vocals = np.split(z, 2)
+        music.append(magnitude(mixture - vocals))
+        if sum(part.shape[-1] for part in ahead) >= CHUNK + AHEAD * second:
+            yield following()
+    while ahead:
+        yield following()
+
+
+def _repeated(music: Real, first: int, count: int, second: float, compared: slice) -> Real:
+    """What comes back of magnitudes [F, M], for `count` of their frames: [F, T]; where nothing does, just these."""
+    here = slice(first, first + count)
+    apart = np.abs(np.arange(music.shape[1]) - np.arange(first, first + count)[:, None]) >= APART * second  # [T, M]
+    if apart.sum(axis=1).min() < LIKES:
+        return music[:, here]
+    roots = np.pad(np.sqrt(music[compared]), ((0, 0), (AROUND, AROUND)))
+    around = np.concatenate([roots[:, i : i + music.shape[1]] for i in range(2 * AROUND + 1)])
+    around /= np.maximum(np.linalg.norm(around, axis=0), TINY)
+    cosines = np.where(apart, around[:, here].T @ around, -1.0)
+    likes = np.argpartition(-cosines, LIKES - 1, axis=1)[:, :LIKES]  # [T, K]
+    alike = np.take_along_axis(cosines, likes, axis=1).mean(axis=1)
+    share = np.clip((alike - ALIKE) / (SAME - ALIKE), 0.0, 1.0).astype(np.float32)
+    held = music[:, here]
+    return held + share * (_median(*(music[:, like] for like in likes.T)) - held)
+
+
+def _median(a: Real, b: Real, c: Real, d: Real) -> Real:
+    """The mean of the middle two of four, elementwise."""
+    low, high = np.maximum(np.minimum(a, b), np.minimum(c, d)), np.minimum(np.maximum(a, b), np.maximum(c, d))
+    return (low + high) * np.float32(0.5)
