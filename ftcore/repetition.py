@@ -117,7 +117,8 @@ def _repeated(music: Real, first: int, count: int, second: float, compared: slic
     alike = np.take_along_axis(cosines, likes, axis=1).mean(axis=1)
     share = np.clip((alike - ALIKE) / (SAME - ALIKE), 0.0, 1.0).astype(np.float32)
     held = music[:, here]
-    return held + share * (_median(*(music[:, like] for like in likes.T)) - held)
+    repeated: Real = held + share * (_median(*(music[:, like] for like in likes.T)) - held)
+    return repeated
 
 
 def _median(a: Real, b: Real, c: Real, d: Real) -> Real:
