@@ -26,6 +26,8 @@ BACK, AHEAD = 60.0, 15.0
 """Seconds before and after, in which frames that are like one are looked for."""
 APART = 1.0
 """Seconds that they are away at least: what is held is no repetition."""
+TOP = 8000.0
+"""Hz up to which vocals change: above there is little of them, and all that is held back takes memory."""
 COMPARED = (50.0, 4300.0)
 """Hz between which frames are compared, by the roots of their magnitudes."""
 AROUND = 2
@@ -51,8 +53,12 @@ def by_repetition(separated: Separated, grid: Grid, rate: int) -> Separated:
             waiting.append(np.concatenate(block))
             yield waiting[-1]
 
-    changes = _changes(chunks(stft(both(), grid.n_fft, grid.hop), CHUNK), rate / grid.hop, rate / grid.n_fft)
-    for block, change in pair(waiting, istft(changes, grid.n_fft, grid.hop)):
+    bins = grid.n_fft // 2 + 1
+    top = min(round(TOP * grid.n_fft / rate) + 1, bins)
+    frames = chunks((z[:, :top] for z in stft(both(), grid.n_fft, grid.hop)), CHUNK)
+    changes = _changes(frames, rate / grid.hop, rate / grid.n_fft)
+    whole = (np.pad(z, ((0, 0), (0, bins - top), (0, 0))) for z in changes)
+    for block, change in pair(waiting, istft(whole, grid.n_fft, grid.hop)):
         mixture, vocals = np.split(block, 2)
         yield mixture, vocals + change
 
@@ -60,16 +66,16 @@ def by_repetition(separated: Separated, grid: Grid, rate: int) -> Separated:
 def chunks(frames: Iterable[Complex], size: int) -> Iterator[Complex]:
     """Frames [..., T] so many at a time; the last ones are what is left."""
     held: list[Complex] = []
+    count = 0
     for z in frames:
+        while count + z.shape[-1] >= size:
+            part, z = np.split(z, [size - count], axis=-1)
+            yield np.concatenate((*held, part), axis=-1)
+            held, count = [], 0
         held.append(z)
-        if sum(part.shape[-1] for part in held) >= size:
-            whole = np.concatenate(held, axis=-1)
-            count = whole.shape[-1] // size * size
-            yield from np.split(whole[..., :count], count // size, axis=-1)
-            held = [whole[..., count:]]
-    left = np.concatenate(held, axis=-1) if held else None
-    if left is not None and left.shape[-1]:
-        yield left
+        count += z.shape[-1]
+    if count:
+        yield np.concatenate(held, axis=-1)
 
 
 def _changes(frames: Iterable[Complex], second: float, bin_hz: float) -> Iterator[Complex]:
@@ -109,10 +115,14 @@ def _repeated(music: Real, first: int, count: int, second: float, compared: slic
     apart = np.abs(np.arange(music.shape[1]) - np.arange(first, first + count)[:, None]) >= APART * second  # [T, M]
     if apart.sum(axis=1).min() < LIKES:
         return music[:, here]
+    frames = music.shape[1]
     roots = np.pad(np.sqrt(music[compared]), ((0, 0), (AROUND, AROUND)))
-    around = np.concatenate([roots[:, i : i + music.shape[1]] for i in range(2 * AROUND + 1)])
-    around /= np.maximum(np.linalg.norm(around, axis=0), TINY)
-    cosines = np.where(apart, around[:, here].T @ around, -1.0)
+    products, squares = roots[:, first : first + count + 2 * AROUND].T @ roots, np.square(roots).sum(axis=0)
+    around = range(2 * AROUND + 1)
+    norms = np.sqrt(np.sum([squares[i : i + frames] for i in around], axis=0))
+    cosines = np.sum([products[i : i + count, i : i + frames] for i in around], axis=0)
+    cosines /= np.maximum(norms[here, None] * norms, TINY)
+    cosines[~apart] = -1.0
     likes = np.argpartition(-cosines, LIKES - 1, axis=1)[:, :LIKES]  # [T, K]
     alike = np.take_along_axis(cosines, likes, axis=1).mean(axis=1)
     share = np.clip((alike - ALIKE) / (SAME - ALIKE), 0.0, 1.0).astype(np.float32)
