@@ -42,7 +42,7 @@ TINY = np.finfo(np.float32).tiny
 
 
 def by_repetition(separated: Separated, grid: Grid, rate: int) -> Separated:
-    """The same separation with other vocals: a third what they were, two thirds the mixture under a mask.
+    """The same separation with other vocals up to `TOP`: a third what they were, two thirds the mixture under a mask.
 
     It works in frames of `grid`, which is of `rate` samples per second, and holds back `AHEAD` and up to two chunks.
     """
@@ -78,7 +78,7 @@ def chunks(frames: Iterable[Complex], size: int) -> Iterator[Complex]:
         yield np.concatenate(held, axis=-1)
 
 
-def _changes(frames: Iterable[Complex], second: float, bin_hz: float) -> Iterator[Complex]:
+def _changes(frames: Iterable[Complex], per_second: float, bin_hz: float) -> Iterator[Complex]:
     """Frames [2 * C, F, T] of mixture and vocals, so many a second, to what the vocals change by [C, F, T]."""
     compared = slice(round(COMPARED[0] / bin_hz), round(COMPARED[1] / bin_hz) + 1)
     ahead: deque[Complex] = deque()
@@ -89,11 +89,11 @@ def _changes(frames: Iterable[Complex], second: float, bin_hz: float) -> Iterato
         nonlocal before
         mixture, vocals = np.split(ahead.popleft(), 2)
         count = mixture.shape[-1]
-        repeated = _repeated(np.concatenate(music, axis=-1), before, count, second, compared)
+        repeated = _repeated(np.concatenate(music, axis=-1), before, count, per_second, compared)
         found = magnitude(vocals)
         left = np.minimum(repeated, magnitude(mixture))
         before += count
-        while before - music[0].shape[-1] >= BACK * second:
+        while before - music[0].shape[-1] >= BACK * per_second:
             before -= music.pop(0).shape[-1]
         mask = found / np.maximum(found + left, TINY)
         change: Complex = (mask * mixture - vocals) * np.float32(2 / 3)
@@ -103,16 +103,16 @@ def _changes(frames: Iterable[Complex], second: float, bin_hz: float) -> Iterato
         ahead.append(z)
         mixture, vocals = np.split(z, 2)
         music.append(magnitude(mixture - vocals))
-        if sum(part.shape[-1] for part in ahead) >= CHUNK + AHEAD * second:
+        if sum(part.shape[-1] for part in ahead) >= CHUNK + AHEAD * per_second:
             yield following()
     while ahead:
         yield following()
 
 
-def _repeated(music: Real, first: int, count: int, second: float, compared: slice) -> Real:
+def _repeated(music: Real, first: int, count: int, per_second: float, compared: slice) -> Real:
     """What comes back of magnitudes [F, M], for `count` of their frames: [F, T]; where nothing does, just these."""
     here = slice(first, first + count)
-    apart = np.abs(np.arange(music.shape[1]) - np.arange(first, first + count)[:, None]) >= APART * second  # [T, M]
+    apart = np.abs(np.arange(music.shape[1]) - np.arange(first, first + count)[:, None]) >= APART * per_second  # [T, M]
     if apart.sum(axis=1).min() < LIKES:
         return music[:, here]
     frames = music.shape[1]
