@@ -88,11 +88,15 @@ def write_pairs(folder: Path, files: dict[str, list[Path]]) -> None:
     for item in range(ITEMS):
         music, voice = crop(rng, files["instrumental"]), crop(rng, files["vocal"])
         voice *= 10 ** (VOICE_DB / 20) * np.sqrt(np.mean(music**2) / np.mean(voice**2))
-        scale = min(1.0, 0.99 / max(np.abs(music + voice).max(), np.abs(music).max(), np.abs(voice).max()))
-        pair = folder / f"{item:03}"
-        pair.mkdir(parents=True, exist_ok=True)
-        for stem, audio in (("mixture", music + voice), ("instrumental", music), ("vocals", voice)):
-            soundfile.write(pair / f"{stem}.wav", audio * scale, RATE, subtype="FLOAT")
+        write_pair(folder / f"{item:03}", music, voice)
+
+
+def write_pair(folder: Path, music: npt.NDArray[np.float64], voice: npt.NDArray[np.float64]) -> None:
+    """A mixture and its parts, [samples, 2] each, turned down together where one would clip."""
+    scale = min(1.0, 0.99 / max(np.abs(music + voice).max(), np.abs(music).max(), np.abs(voice).max()))
+    folder.mkdir(parents=True, exist_ok=True)
+    for stem, audio in (("mixture", music + voice), ("instrumental", music), ("vocals", voice)):
+        soundfile.write(folder / f"{stem}.wav", audio * scale, RATE, subtype="FLOAT")
 
 
 if __name__ == "__main__":
