@@ -87,8 +87,12 @@ def write_pairs(folder: Path, files: dict[str, list[Path]]) -> None:
     rng = np.random.default_rng(0)
     for item in range(ITEMS):
         music, voice = crop(rng, files["instrumental"]), crop(rng, files["vocal"])
-        voice *= 10 ** (VOICE_DB / 20) * np.sqrt(np.mean(music**2) / np.mean(voice**2))
-        write_pair(folder / f"{item:03}", music, voice)
+        write_pair(folder / f"{item:03}", music, voice * level(voice, music))
+
+
+def level(voice: npt.NDArray[np.float64], music: npt.NDArray[np.float64]) -> float:
+    """What brings a voice to `VOICE_DB` beside the music (RMS)."""
+    return float(10 ** (VOICE_DB / 20) * np.sqrt(np.mean(music**2) / np.mean(voice**2)))
 
 
 def write_pair(folder: Path, music: npt.NDArray[np.float64], voice: npt.NDArray[np.float64]) -> None:
