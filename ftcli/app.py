@@ -149,7 +149,8 @@ def main() -> NoReturn:
         if status == INTERRUPTED:  # typer has already turned the exception into a status
             raise KeyboardInterrupt
     except typer.TyperException as error:  # usage errors of the parser
-        status = fail(error.format_message(), error.exit_code)
+        message = error.format_message().replace("Value error, ", "", 1)  # what its validator begins some with
+        status = fail(message, error.exit_code)
     except FtError as error:
         if os.environ.get("FT_DEBUG"):
             raise

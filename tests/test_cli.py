@@ -184,6 +184,7 @@ def test_usage_errors_are_one_line_and_status_2(song: Path, capsys: pytest.Captu
         (("separate",), "Missing argument"),
         (("separate", song, "--colour"), "No such option"),
         (("separate", song, "--format", "aac"), "aac"),
+        (("separate", song, "--stereo", "wide"), "'--stereo': 'wide' is not one of 'joint', 'mid-side', 'auto'."),
         (("separate", song, "--format", "flac", "--bit-depth", "32f"), "no floating point"),
         (("separate", song, "--format", "ogg", "--bit-depth", "16"), "no bit depth"),
         (("separate", song, "--skip-existing", "--overwrite"), "exclude each other"),
