@@ -149,7 +149,7 @@ def main() -> NoReturn:
         if status == INTERRUPTED:  # typer has already turned the exception into a status
             raise KeyboardInterrupt
     except typer.TyperException as error:  # usage errors of the parser
-        message = error.format_message().replace("Value error, ", "", 1)  # what its validator begins some with
+        message = error.format_message().replace("Value error, ", "", 1)  # a prefix of pydantic's that typer keeps
         status = fail(message, error.exit_code)
     except FtError as error:
         if os.environ.get("FT_DEBUG"):
