@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ftcore.decoders import Block
+from ftcore.errors import FtError
 from ftcore.evaluation import find_pairs, load_pair, usdr
 from ftcore.postfilter import magnitude
 from ftcore.separator import Separator
@@ -34,8 +35,18 @@ HARMONICS, DECAY, HALFWAY = 20, 0.85, 0.7
 """How many are summed, their weight beside the one before, and that of what is halfway between them, taken away."""
 SUMMED, TOP = 5000.0, 5500.0
 """Hz up to which harmonics are summed, and up to which vocals change."""
+VOICED = 2.0
+"""Sum of harmonics above which a frame of the true voice has a pitch."""
 WIDTH = 1.6
 """Bins from a harmonic on which nothing is of the voice."""
+
+
+RULES = (
+    ("true pitch, odds times e^2 and e^-3", True, (np.exp(2.0), np.exp(-3.0), 0.6)),
+    ("pitch of what was found, times 4 and 0.35", False, (4.0, 0.35, 0.5)),
+    ("pitch of what was found, times 4 and 0.5", False, (4.0, 0.5, 0.5)),
+)
+"""Name, whether the pitch is that of the true voice, and what `weighed` takes: on, beside, share."""
 
 
 def main() -> None:
@@ -44,33 +55,46 @@ def main() -> None:
     parser.add_argument("pairs", type=Path)
     parser.add_argument("-m", "--model", default="starter")
     args = parser.parse_args()
-    separator = Separator(args.model)
-    gains = []
-    for track in find_pairs(args.pairs):
-        pair = load_pair(track)
-        truth, found = pair.stems["vocals"], separator.separate(pair.mixture, pair.rate)["vocals"]
-        before = usdr(truth, found)
-        true = one_pitch(sums(spectrogram(truth, pair.rate), pair.rate))
-        likely = probabilities(sums(spectrogram(found, pair.rate), pair.rate))
-        gains.append(
-            [
-                usdr(truth, weighed(pair.mixture, found, pair.rate, true, np.exp(2.0), np.exp(-3.0), 0.6)) - before,
-                usdr(truth, weighed(pair.mixture, found, pair.rate, likely, 4.0, 0.35, 0.5)) - before,
-                usdr(truth, weighed(pair.mixture, found, pair.rate, likely, 4.0, 0.5, 0.5)) - before,
-            ]
-        )
-    names = ("true pitch", "pitch of what was found, times 4 and 0.35", "the same, times 4 and 0.5")
-    for name, gain in zip(names, np.mean(gains, axis=0), strict=True):
+    try:
+        gains = np.mean(measure(args.pairs, args.model), axis=0)
+    except FtError as error:
+        raise SystemExit(str(error)) from None
+    for (name, *_), gain in zip(RULES, gains, strict=True):
         print(f"{name:42} {gain:+.2f} dB")
 
 
-def spectrogram(wave: Block, rate: int) -> Complex:
+def measure(pairs: Path, model: str) -> list[list[float]]:
+    """By pair and rule: the gain in dB over what the model found. Raises FtError."""
+    separator = Separator(model)
+    gains = []
+    for track in find_pairs(pairs):
+        pair = load_pair(track)
+        truth, found = pair.stems["vocals"], separator.separate(pair.mixture, pair.rate)["vocals"]
+        mixture, vocals = spectrogram(pair.mixture, pair.rate), spectrogram(found, pair.rate)
+        true = on_voice(one_pitch(sums(spectrogram(truth, pair.rate))))
+        likely = on_voice(probabilities(sums(vocals)))
+        before = usdr(truth, found)
+        row = []
+        for _, is_true, rule in RULES:
+            change = weighed(mixture, vocals, true if is_true else likely, *rule) - vocals
+            row.append(usdr(truth, found + wave(change, pair.rate)[:, : found.shape[1]]) - before)
+        gains.append(row)
+    return gains
+
+
+def spectrogram(x: Block, rate: int) -> Complex:
     """[C, samples] -> [C, F, T]."""
     half = round(rate * SECONDS / 2)
-    return np.concatenate(list(stft([wave], 2 * half, half)), axis=-1)
+    return np.concatenate(list(stft([x], 2 * half, half)), axis=-1)
 
 
-def sums(z: Complex, rate: int) -> Real:
+def wave(z: Complex, rate: int) -> Block:
+    """The inverse, and some samples more."""
+    half = round(rate * SECONDS / 2)
+    return np.concatenate(list(istft([z], 2 * half, half)), axis=-1)
+
+
+def sums(z: Complex) -> Real:
     """Of a voice [C, F, T]: how strong the harmonics of each pitch are, [P, T]."""
     roots = np.sqrt(magnitude(z))
     roots /= (roots.mean(axis=0) + roots.mean()) / 2 + 1e-9
@@ -87,11 +111,11 @@ def sums(z: Complex, rate: int) -> Real:
     return summed
 
 
-def one_pitch(strength: Real, jump: float = 0.05, most: int = 8) -> Real:
-    """The best path through [P, T] (Viterbi), as probabilities of 0 and 1; none where the voice has no harmonics."""
+def one_pitch(strength: Real) -> Real:
+    """The best path through [P, T] (Viterbi), as probabilities of 0 and 1; none where its sum is below `VOICED`."""
     pitches, frames = strength.shape
     distance = np.abs(np.arange(pitches)[:, None] - np.arange(pitches))
-    cost = jump * np.where(distance <= most, distance, most + 14)
+    cost = 0.05 * np.where(distance <= 8, distance, 22)  # per step; any leap costs as much as 22
     best, came = strength[:, 0], np.zeros((frames, pitches), int)
     for t in range(1, frames):
         candidates = best - cost  # [to, from]
@@ -102,15 +126,15 @@ def one_pitch(strength: Real, jump: float = 0.05, most: int = 8) -> Real:
         path.append(int(came[t][path[-1]]))
     chosen = np.zeros_like(strength)
     chosen[path[::-1], np.arange(frames)] = 1.0
-    chosen[strength <= 2.0] = 0.0
+    chosen[strength <= VOICED] = 0.0
     return chosen
 
 
-def probabilities(strength: Real, jump: float = 0.5, leap: float = 0.02) -> Real:
+def probabilities(strength: Real) -> Real:
     """Of each pitch at each time, [P, T], given all of them (forwards and backwards)."""
     pitches, frames = strength.shape
-    moves = np.exp(-jump * np.abs(np.arange(pitches)[:, None] - np.arange(pitches)))
-    moves = moves / moves.sum(axis=1, keepdims=True) * (1 - leap) + leap / pitches
+    moves = np.exp(-0.5 * np.abs(np.arange(pitches)[:, None] - np.arange(pitches)))
+    moves = moves / moves.sum(axis=1, keepdims=True) * 0.98 + 0.02 / pitches  # a leap anywhere
     here = np.exp(strength - strength.max(axis=0))
     forwards, backwards = np.ones((2, pitches, frames))
     forwards[:, 0] = here[:, 0]
@@ -125,23 +149,25 @@ def probabilities(strength: Real, jump: float = 0.5, leap: float = 0.02) -> Real
     return likely
 
 
-def weighed(mixture: Block, found: Block, rate: int, likely: Real, on: float, beside: float, share: float) -> Block:
-    """Vocals of which a share is the mixture under a mask: the odds of what was found, times `on` at the harmonics of
-    pitches that are so likely [P, T], and times `beside` elsewhere."""
-    whole, vocals = spectrogram(mixture, rate), spectrogram(found, rate)
+def on_voice(likely: Real) -> Real:
+    """Of pitches that are so likely [P, T]: how much each bin up to `TOP` is on a harmonic, 0 to 1, [F, T]."""
     bins = np.arange(round(TOP * SECONDS))
     near = np.empty((len(PITCHES), len(bins)), np.float32)
-    for row, pitch in zip(near, PITCHES, strict=True):
-        away = np.abs((bins / (pitch * SECONDS) + 0.5) % 1.0 - 0.5) * pitch * SECONDS
-        row[:] = np.where(bins < pitch * SECONDS / 2, 0.0, np.clip(WIDTH - away, 0.0, 1.0))
-    voice = np.minimum(near.T @ likely, 1.0)
-    magnitudes = [magnitude(z[:, : len(bins)]) for z in (vocals, whole - vocals)]
-    odds = on**voice * beside ** (1.0 - voice) * magnitudes[0] / (magnitudes[1] + 1e-9)
-    mask = (odds / (1.0 + odds)).astype(np.float32)
-    change = np.zeros_like(vocals)
-    change[:, : len(bins)] = np.float32(share) * (mask * whole[:, : len(bins)] - vocals[:, : len(bins)])
-    half = round(rate * SECONDS / 2)
-    changed: Block = found + np.concatenate(list(istft([change], 2 * half, half)), axis=-1)[:, : found.shape[1]]
+    for row, pitch in zip(near, PITCHES * SECONDS, strict=True):  # in bins
+        away = np.abs((bins / pitch + 0.5) % 1.0 - 0.5) * pitch
+        row[:] = np.where(bins < pitch / 2, 0.0, np.clip(WIDTH - away, 0.0, 1.0))
+    on: Real = np.minimum(near.T @ likely, 1.0)
+    return on
+
+
+def weighed(mixture: Complex, vocals: Complex, voice: Real, on: float, beside: float, share: float) -> Complex:
+    """Vocals [C, F, T] of which a share is the mixture under a mask: the odds of what was found, times `on` where bins
+    are on the voice [F, T], and times `beside` where they are not."""
+    low = slice(len(voice))
+    odds = magnitude(vocals[:, low]) / (magnitude((mixture - vocals)[:, low]) + 1e-9)
+    odds *= on**voice * beside ** (1.0 - voice)
+    changed = vocals.copy()
+    changed[:, low] += np.float32(share) * (odds / (1.0 + odds) * mixture[:, low] - vocals[:, low])
     return changed
 
 
