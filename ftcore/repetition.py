@@ -10,15 +10,16 @@ Axes: C channels, F bins, T frames at hand, M frames in which their likes are lo
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
 
-from ftcore.decoders import Block
-from ftcore.pipeline import Grid, Separated, pair
+from ftcore.looks import changed, chunks
+from ftcore.pipeline import Grid, Separated
 from ftcore.postfilter import magnitude
-from ftcore.stft import Complex, istft, stft
+from ftcore.stft import Complex
 
 Real = npt.NDArray[np.float32]
 
@@ -46,39 +47,12 @@ def by_repetition(separated: Separated, grid: Grid, rate: int) -> Separated:
 
     It works in frames of `grid`, which is of `rate` samples per second, and holds back `AHEAD` and up to two chunks.
     """
-    waiting: deque[Block] = deque()
-
-    def both() -> Iterator[Block]:
-        for block in separated:
-            waiting.append(np.concatenate(block))
-            yield waiting[-1]
-
-    bins = grid.n_fft // 2 + 1
-    top = min(round(TOP * grid.n_fft / rate) + 1, bins)
-    frames = chunks((z[:, :top] for z in stft(both(), grid.n_fft, grid.hop)), CHUNK)
-    changes = _changes(frames, rate / grid.hop, rate / grid.n_fft)
-    whole = (np.pad(z, ((0, 0), (0, bins - top), (0, 0))) for z in changes)
-    for block, change in pair(waiting, istft(whole, grid.n_fft, grid.hop)):
-        mixture, vocals = np.split(block, 2)
-        yield mixture, vocals + change
+    top = min(round(TOP * grid.n_fft / rate), grid.n_fft // 2) + 1
+    look = partial(_changes, per_second=rate / grid.hop, bin_hz=rate / grid.n_fft)
+    return changed(separated, grid.n_fft, grid.hop, top, look)
 
 
-def chunks(frames: Iterable[Complex], size: int) -> Iterator[Complex]:
-    """Frames [..., T] so many at a time; the last ones are what is left."""
-    held: list[Complex] = []
-    count = 0
-    for z in frames:
-        while count + z.shape[-1] >= size:
-            part, z = np.split(z, [size - count], axis=-1)
-            yield np.concatenate((*held, part), axis=-1)
-            held, count = [], 0
-        held.append(z)
-        count += z.shape[-1]
-    if count:
-        yield np.concatenate(held, axis=-1)
-
-
-def _changes(frames: Iterable[Complex], per_second: float, bin_hz: float) -> Iterator[Complex]:
+def _changes(frames: Iterator[Complex], per_second: float, bin_hz: float) -> Iterator[Complex]:
     """Frames [2 * C, F, T] of mixture and vocals, so many a second, to what the vocals change by [C, F, T]."""
     compared = slice(round(COMPARED[0] / bin_hz), round(COMPARED[1] / bin_hz) + 1)
     ahead: deque[Complex] = deque()
@@ -99,7 +73,7 @@ def _changes(frames: Iterable[Complex], per_second: float, bin_hz: float) -> Ite
         change: Complex = (mask * mixture - vocals) * np.float32(2 / 3)
         return change
 
-    for z in frames:
+    for z in chunks(frames, CHUNK):
         ahead.append(z)
         mixture, vocals = np.split(z, 2)
         music.append(magnitude(mixture - vocals))

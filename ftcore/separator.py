@@ -22,6 +22,7 @@ from ftcore.decoders import BLOCK, BitDepth, Block
 from ftcore.encoders import FORMATS, Format, Spool, check_format, encode, full_scale
 from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
+from ftcore.harmonics import by_harmonics
 from ftcore.pipeline import Grid, Windowing, channel_groups, separate_blocks, single_groups, song_peak
 from ftcore.repetition import by_repetition
 from ftcore.runtime import Model, OnnxModel
@@ -262,7 +263,9 @@ class Separator:
                     )
                     estimates.append(((left_right(m), left_right(v)) for m, v in estimate) if apart else estimate)
                 separated = by_width(estimates, rate) if stereo == "auto" else combine(estimates, "mean")
-                each.append(by_repetition(separated, Grid.of(signal, rate), rate) if signal.postfilter else separated)
+                if signal.postfilter:
+                    separated = by_harmonics(by_repetition(separated, Grid.of(signal, rate), rate), rate)
+                each.append(separated)
             done = 0
             for mixture, vocals in combine(each, self.ensemble):
                 yield mixture, vocals
