@@ -1,15 +1,17 @@
-"""A look at the pitch of what was found: a voice is at the harmonics of it, music beside them as well.
+"""A look at the pitch of what was found: a single voice is at the harmonics of it, and what is beside them is music.
 
-How likely each pitch is follows from harmonic sums (Noll 1969; Hermes 1988, "Measurement of pitch by subharmonic
-summation"; those halfway between count against a pitch) and from how pitches move (the forwards-backwards algorithm,
-Baum and others 1970), a second or two into the future.
+How likely pitches are follows from harmonic sums (Hermes 1988, "Measurement of pitch by subharmonic summation"; what is
+halfway between harmonics counts against a pitch) and from how pitches move: by the forwards-backwards algorithm of
+hidden Markov models (Baum and others 1970), which here knows a second or two of the future. Where no single pitch
+explains what was found lately, as with several voices at once, nothing changes.
 
 Axes: C channels, P pitches, F bins, T frames.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, pairwise
 
@@ -24,115 +26,140 @@ from ftcore.stft import Complex
 Real = npt.NDArray[np.float32]
 
 SECONDS = 4096 / 44100
-"""A spectrogram's window, twice its hop: short enough for pitches that move, and long enough to tell harmonics apart."""
+"""A window, which hops by half of it: short enough for pitches that move, long enough to tell harmonics apart."""
 CHUNK = 32
-"""Frames that are looked at together, when as many after them are known."""
+"""Frames that are looked at together, once as many after them are known."""
 MEMORY = 15.0
 """Seconds after which what was heard counts for 1 / e."""
-PITCHES = 65.0 * 2 ** (np.arange(240) * 20 / 1200)
+PITCHES = 65.0 * 2 ** (np.arange(240) / 60)
 """Hz, every 20 cents."""
-LEAP, STAY = 0.02, np.exp(-0.5)
-"""From frame to frame: how likely any pitch is to come next, and each step of 20 cents beside the one before."""
-HARMONICS, DECAY, BETWEEN = 20, 0.85, 0.7
-"""How many are summed, their weight beside the one before, and that of what is halfway between them, taken away."""
-SUMMED, TOP = 5000.0, 5500.0
-"""Hz up to which harmonics are summed, and up to which vocals change."""
+SUMMED, HARMONICS = 5000.0, 20
+"""Hz up to which harmonics are summed, and how many at most."""
+COMPRESSION = 2 / 3
+"""The power of magnitudes that is summed."""
+DECAY, BETWEEN = 0.8, 0.7
+"""The weight of each harmonic beside the one before, and of what is halfway between them, which is taken away."""
+SHARPNESS = 2.0
+"""What a sum counts for as the logarithm of a likelihood."""
+STEP, LEAP = np.exp(-0.5), 0.02
+"""How likely a pitch of the next frame is for each 20 cents away, beside the same; and that it is any pitch at all."""
+TOP = 5500.0
+"""Hz up to which vocals change."""
 WIDTH = 1.6
-"""Bins from a harmonic on which nothing is of the voice."""
-ON, BESIDE = 4.0, 0.5
-"""What the odds of voice to music are multiplied by at harmonics, and beside them."""
-SHARE = 0.5
-"""How much of the vocals is the mixture under the mask."""
+"""Bins from a harmonic on which nothing is of the voice; one bin less, and all is."""
+ON, BESIDE, SHARE = 8.0, 0.05, 0.7
+"""What odds of voice to music are multiplied by on harmonics and beside them, which makes a mask; and how much of the
+vocals becomes the mixture under it."""
+SINGLE = (0.7, 0.8)
+"""Shares of the vocals' power on harmonics, lately, from which on vocals change at all, and by `SHARE`."""
 TINY = 1e-9
 
 
 def by_harmonics(separated: Separated, rate: int) -> Separated:
-    """The same separation with other vocals up to `TOP`: a `SHARE` is the mixture under a mask, the rest what they were.
+    """The same separation with other vocals up to `TOP`: in part what they were, in part the mixture under a mask.
 
-    `rate` is in samples per second. Held back are two chunks at most.
+    `rate` is in samples per second. Held back are two chunks at most (3 s).
     """
     hop = smooth(rate * SECONDS / 2)
-    bins = min(round(TOP * 2 * hop / rate), hop) + 1
-    return changed(separated, 2 * hop, hop, bins, partial(_changes, bin_hz=rate / hop / 2))
+    bin_hz = rate / hop / 2
+    return changed(separated, 2 * hop, hop, min(round(TOP / bin_hz), hop) + 1, partial(_changes, bin_hz=bin_hz))
 
 
-def _changes(frames: Iterable[Complex], bin_hz: float) -> Iterator[Complex]:
-    """Frames [2 * C, F, T] of mixture and vocals, whose bins are so far apart, to what the vocals change by [C, F, T]."""
-    forwards = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
+def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
+    """Frames [2 * C, F, T] of mixture and vocals, with bins so far apart, to what the vocals change by [C, F, T]."""
+    before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
+    explained = Lately(bin_hz)
     end = (np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32))
     for (z, strength), (_, following) in pairwise(chain(_strengths(frames, bin_hz), [end])):
-        likely, forwards = probabilities(strength, following, forwards)
+        likely, before = probabilities(strength, following, before)
         mixture, vocals = np.split(z, 2)
-        odds = magnitude(vocals) / (magnitude(mixture - vocals) + TINY)
-        voice = on_voice(likely, z.shape[1], bin_hz)
-        odds *= ON**voice * BESIDE ** (1 - voice)
-        yield np.float32(SHARE) * (odds / (1 + odds) * mixture - vocals)
+        found, on = magnitude(vocals), on_harmonics(likely, z.shape[1], bin_hz)
+        power = np.square(found)
+        single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
+        odds = found / (magnitude(mixture - vocals) + TINY) * ON**on * BESIDE ** (1 - on)
+        yield np.float32(SHARE * single) * (odds / (1 + odds) * mixture - vocals)
 
 
-def _strengths(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
-    """The frames in chunks, each with how strong the harmonics of each pitch are in its vocals [P, T], beside how loud
-    they are there and were lately."""
-    total = count = 0.0
+def _strengths(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
+    """The frames in chunks, and how strong the harmonics of each pitch are in their vocals [P, T].
+
+    Beside how loud these are, in the mean of all bins, there and lately: who is silent has no pitch.
+    """
+    level = Lately(bin_hz)
     for z in chunks(frames, CHUNK):
-        roots = np.sqrt(magnitude(z[len(z) // 2 :]))
-        levels = roots.mean(axis=0)
-        kept = np.exp(-len(levels) / (2 * bin_hz * MEMORY))  # a frame lasts for half a window
-        total, count = kept * total + levels.sum(), kept * count + len(levels)
-        yield z, combs(len(roots), bin_hz) @ (roots / ((levels + total / count) / 2 + TINY))
+        compressed = magnitude(z[len(z) // 2 :]) ** np.float32(COMPRESSION)
+        here = compressed.mean(axis=0)
+        usual = (here + level.mean(here, np.ones_like(here))) / 2
+        yield z, combs(len(compressed), bin_hz) @ (compressed / (usual + TINY))
+
+
+@dataclass
+class Lately:
+    """A mean of what was heard, in frames of half a window, the older the less."""
+
+    bin_hz: float
+    total: float = 0.0
+    weight: float = 0.0
+
+    def mean(self, values: Real, weights: Real) -> float:
+        """With these frames' values, which are multiplied by their weights already."""
+        kept = float(np.exp(-len(values) / (2 * self.bin_hz * MEMORY)))
+        self.total = kept * self.total + float(values.sum())
+        self.weight = kept * self.weight + float(weights.sum())
+        return self.total / (self.weight + TINY)
 
 
 @lru_cache
 def combs(bins: int, bin_hz: float) -> Real:
-    """[P, F]: weights of magnitudes at the harmonics of each pitch, which add up to 1, and at what is halfway between."""
+    """[P, F]: weights of the harmonics of each pitch, which add up to 1, and of what is halfway between them."""
     weights = np.zeros((len(PITCHES), bins), np.float32)
     highest = min(SUMMED, (bins - 2) * bin_hz)
     for row, pitch in zip(weights, PITCHES, strict=True):
-        orders = np.arange(1, max(min(HARMONICS, int(highest / pitch)), 1) + 1)
-        decay = DECAY ** (orders - 1)
-        decay /= decay.sum()
+        orders = np.arange(1, np.clip(int(highest / pitch), 1, HARMONICS) + 1)
+        decay = DECAY**orders
         for offset, weight in ((0.0, 1.0), (0.5, -BETWEEN)):
             place = (orders - offset) * pitch / bin_hz
             low = place.astype(int)
-            np.add.at(row, low, weight * decay * (1 - (place - low)))
-            np.add.at(row, low + 1, weight * decay * (place - low))
+            np.add.at(row, low, weight * decay / decay.sum() * (1 - (place - low)))
+            np.add.at(row, low + 1, weight * decay / decay.sum() * (place - low))
     return weights
 
 
 def probabilities(strength: Real, following: Real, before: Real) -> tuple[Real, Real]:
-    """Of each pitch in each frame, [P, T], given what is known of all: the strengths of pitches there [P, T] and in
-    frames that follow [P, any], and the probabilities in the frame before, given those up to it [P].
+    """Of pitches in frames [P, T], by how strong they are in these [P, T] and in those that follow [P, any].
 
-    Also the latter for the last frame.
+    `before` is the probabilities [P] in the frame before, by all frames up to it; also returned, for the last frame.
     """
     moves = _moves()
-    here = np.exp(strength - strength.max(axis=0))
+    here, after = (np.exp(SHARPNESS * (x - x.max(axis=0))) for x in (strength, following))
     forwards, backwards = np.empty_like(here), np.empty_like(here)
     for t in range(here.shape[1]):
         before = here[:, t] * (before @ moves)
         before /= before.sum()
         forwards[:, t] = before
-    after = np.ones(len(here), np.float32)
-    for x in np.exp(following - following.max(axis=0)).T[::-1]:
-        after = moves @ (x * after)
-        after /= after.sum()
+    later = np.ones(len(here), np.float32)
+    for t in reversed(range(after.shape[1])):
+        later = moves @ (after[:, t] * later)
+        later /= later.sum()
     for t in reversed(range(here.shape[1])):
-        backwards[:, t] = after
-        after = moves @ (here[:, t] * after)
-        after /= after.sum()
+        backwards[:, t] = later
+        later = moves @ (here[:, t] * later)
+        later /= later.sum()
     likely = forwards * backwards
-    return likely / likely.sum(axis=0), before
+    likely /= likely.sum(axis=0)
+    return likely, before
 
 
 @lru_cache
 def _moves() -> Real:
-    """[P, P]: how likely each pitch is to become another one in the next frame."""
-    steps = np.abs(np.subtract.outer(np.arange(len(PITCHES)), np.arange(len(PITCHES))))
-    moves = STAY**steps
-    moves = (1 - LEAP) * moves / moves.sum(axis=1, keepdims=True) + LEAP / len(PITCHES)
-    return moves.astype(np.float32)
+    """[P, P]: how likely each pitch is to be another one in the next frame."""
+    places = np.arange(len(PITCHES))
+    moves = STEP ** np.abs(places[:, None] - places)
+    all_moves: Real = ((1 - LEAP) * moves / moves.sum(axis=1, keepdims=True) + LEAP / len(places)).astype(np.float32)
+    return all_moves
 
 
-def on_voice(likely: Real, bins: int, bin_hz: float) -> Real:
+def on_harmonics(likely: Real, bins: int, bin_hz: float) -> Real:
     """How much each bin is on a harmonic of pitches that are so likely [P, T], 0 to 1: [F, T]."""
     on: Real = np.minimum(_near(bins, bin_hz).T @ likely, 1)
     return on
@@ -140,7 +167,7 @@ def on_voice(likely: Real, bins: int, bin_hz: float) -> Real:
 
 @lru_cache
 def _near(bins: int, bin_hz: float) -> Real:
-    """[P, F], 0 to 1."""
+    """[P, F]: how near each bin is to a harmonic of each pitch, 0 to 1."""
     place, spacing = np.arange(bins), PITCHES[:, None] / bin_hz
     away = np.abs((place / spacing + 0.5) % 1.0 - 0.5) * spacing
     near = np.where(place < spacing / 2, 0.0, np.clip(WIDTH - away, 0.0, 1.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # two tests run at a time, and their networks are tiny; subprocesses inherit it
@@ -20,6 +21,7 @@ from ftcore.checkpoint import Checkpoint
 from ftcore.config import NetworkConfig, SignalConfig
 from ftcore.data.library import Library
 from ftcore.data.prepare import prepare
+from ftcore.decoders import Block
 from ftcore.nn.network import Generator
 from ftcore.training import presets
 
@@ -107,6 +109,12 @@ def libraries(tmp_path: Path) -> dict[str, Library]:
     kinds = ("instrumental", "vocal")
     found = {kind: prepare([tmp_path / kind], tmp_path / f"{kind}-cache", 8000) for kind in kinds}
     return {**found, "pretrain": found["instrumental"]}
+
+
+def blocks(mixture: Block, vocals: Block, size: int = 1000) -> Iterator[tuple[Block, Block]]:
+    """A separated song, so many samples at a time."""
+    for i in range(0, mixture.shape[1], size):
+        yield mixture[:, i : i + size], vocals[:, i : i + size]
 
 
 def noise(samples: int, channels: int, seed: int = 0) -> np.ndarray[tuple[int, int], np.dtype[np.float32]]:
