@@ -67,17 +67,28 @@ def by_harmonics(separated: Separated, rate: int) -> Separated:
 
 def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
     """Frames [2 * C, F, T] of mixture and vocals, with bins so far apart, to what the vocals change by [C, F, T]."""
-    before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
     explained = Lately(bin_hz)
+    for z, on in harmonic_bins(frames, bin_hz):
+        mixture, vocals = np.split(z, 2)
+        power = np.square(magnitude(vocals))
+        single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
+        yield np.float32(SHARE * single) * (masked(mixture, vocals, on) - vocals)
+
+
+def masked(mixture: Complex, vocals: Complex, on: Real) -> Complex:
+    """The mixture [C, F, T] under a mask: by the vocals found, and how much each bin is on harmonics [F, T]."""
+    odds = magnitude(vocals) / (magnitude(mixture - vocals) + TINY) * ON**on * BESIDE ** (1 - on)
+    under: Complex = odds / (1 + odds) * mixture
+    return under
+
+
+def harmonic_bins(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
+    """The frames in chunks, and how much each bin is on harmonics of the vocals [F, T], 0 to 1."""
+    before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
     end = (np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32))
     for (z, strength), (_, following) in pairwise(chain(_strengths(frames, bin_hz), [end])):
         likely, before = probabilities(strength, following, before)
-        mixture, vocals = np.split(z, 2)
-        found, on = magnitude(vocals), on_harmonics(likely, z.shape[1], bin_hz)
-        power = np.square(found)
-        single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
-        odds = found / (magnitude(mixture - vocals) + TINY) * ON**on * BESIDE ** (1 - on)
-        yield np.float32(SHARE * single) * (odds / (1 + odds) * mixture - vocals)
+        yield z, on_harmonics(likely, z.shape[1], bin_hz)
 
 
 def _strengths(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
