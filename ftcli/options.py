@@ -19,8 +19,8 @@ Postfilter = Annotated[
     bool | None,
     typer.Option(
         "--postfilter/--no-postfilter",
-        help="Give what is in doubt to the stem that was louder at that frequency lately, and what the music holds "
-        "again and again to the music; default: the model's.",
+        help="Give what is in doubt to the stem that was louder at that frequency lately, what the music holds again "
+        "and again to the music, and harmonics of a single voice to the vocals; default: the model's.",
     ),
 ]
 Aggression = Annotated[

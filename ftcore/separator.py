@@ -73,9 +73,10 @@ class Separator:
     With `tta` (test-time augmentation) the song is separated played a semitone lower and once more a semitone higher,
     and the two averaged, for twice the time; of auto's two separations one is played higher and one lower, for no more.
     With `postfilter` what is in doubt goes to the stem that was louder at that frequency lately (see
-    `ftcore.postfilter`), and to the music where that comes back (see `ftcore.repetition`). `aggression`, in dB, is how
-    much more readily sound counts as voice than the networks say (see `ftcore.pipeline.lean`). Raises FtError when a
-    model cannot be opened, UsageError for values out of range.
+    `ftcore.postfilter`), to the music where that comes back (see `ftcore.repetition`), and to a single voice at its
+    harmonics, else to the music (see `ftcore.harmonics`). `aggression`, in dB, is how much more readily sound counts as
+    voice than the networks say (see `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError
+    for values out of range.
     """
 
     def __init__(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import struct
 import subprocess
 import sys
@@ -343,6 +344,7 @@ def test_interrupting_leaves_nothing(tiny_model: Path, tmp_path: Path) -> None:
     path = wav(tmp_path / "long.wav", noise(8000 * 600, 2))
     out = tmp_path / "out"
     command: list[str | Path] = [sys.executable, "-m", "ftcli", "separate", path, "-m", tiny_model, "-o", out, "--json"]
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts in the background ignores it
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     for line in process.stdout:
