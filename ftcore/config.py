@@ -246,8 +246,9 @@ class SignalConfig:
     tta: bool = False
     """Whether a song is, by default, separated a semitone lower and once more a semitone higher, and these averaged."""
     postfilter: bool = False
-    """Whether doubt goes, by default, to the stem that was louder at that frequency lately (`ftcore.postfilter`), to the
-    music where that comes back (`ftcore.repetition`), and to a single voice at its harmonics (`ftcore.harmonics`)."""
+    """Whether doubt goes, by default, to the stem that was louder at that frequency lately (`ftcore.postfilter`), to
+    the music where that comes back (`ftcore.repetition`) and to a single voice at its harmonics (`ftcore.harmonics`).
+    """
 
     def __post_init__(self) -> None:
         _check_bounds(self)
