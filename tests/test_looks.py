@@ -44,8 +44,8 @@ def test_short_songs_and_silence(look: Look, samples: int) -> None:
 
 @pytest.mark.parametrize("look", [repetition, harmonics])
 def test_blocks_and_channels_do_not_matter(look: Look) -> None:
-    """With a buzz that comes and goes."""
-    time = np.arange(6 * RATE) / RATE
+    """With a buzz that comes and goes, for longer than any look is held back."""
+    time = np.arange(24 * RATE) / RATE
     buzz = np.sum([0.1 * 0.8**n * np.sin(2 * np.pi * 150 * n * time + n) for n in range(1, 20)], axis=0)
     vocals = (np.stack((buzz, buzz)) * (np.sin(np.pi * time) > 0)).astype(np.float32)
     mixture = vocals + noise(vocals.shape[1], 2) / np.float32(20)
