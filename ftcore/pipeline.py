@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from ftcore.config import SignalConfig
 from ftcore.decoders import Block
+from ftcore.equaliser import equalised, gains
 from ftcore.postfilter import postfiltered
 from ftcore.runtime import Model
 from ftcore.stft import Complex, istft, stft
@@ -46,6 +47,8 @@ class Windowing:
     """Frames of context on either side; beyond the song's ends they are zero."""
     batch: int = 1
     """Windows that go through the network at once."""
+    equalised: bool = False
+    """Whether the network hears each with a spectrum nearer to a typical one (see `ftcore.equaliser`)."""
 
     def fitted(self, frames: int) -> Windowing:
         """As few windows as hold `frames`, all equally full; an even number, so that two processors end together."""
@@ -218,6 +221,7 @@ def _separate(
     if not network.is_complex:
         vocals[:, -1] = mixture[:, -1]  # as the original does: its mask is 0 there; else it is all instrumental
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
+    bin_hz = model.info.signal.sample_rate / model.info.signal.n_fft
     items = [  # silence has no voice: the side of a mono recording, say
         (group, first)
         for first in range(0, mixture.shape[-1], crop)
@@ -227,14 +231,16 @@ def _separate(
     for i in range(0, len(items), windowing.batch):
         batch = items[i : i + windowing.batch]
         bins = np.stack([z[group, :-1, first : first + crop + 2 * pad] for group, first in batch])  # [B, A, F, T]
-        x = np.concatenate((bins.real, bins.imag), axis=1) if network.is_complex else np.abs(bins)
+        by = np.stack([gains(window, bin_hz) for window in bins]) if windowing.equalised else None
+        heard = bins if by is None else equalised(bins, by)
+        x = np.concatenate((heard.real, heard.imag), axis=1) if network.is_complex else np.abs(heard)
         x *= scale
         y = model.run(x)[..., pad : pad + crop]
         bins = bins[..., pad : pad + crop]
         if network.is_complex:
-            real, imaginary = np.split(y, 2, axis=1)
-            bins.real -= real / scale
-            bins.imag -= imaginary / scale
+            real, imaginary = np.split(y / scale, 2, axis=1)
+            music = real + np.complex64(1j) * imaginary
+            bins -= music if by is None else equalised(music, np.float32(1.0) / by)
         else:
             bins *= 1.0 - y
         for (group, first), found in zip(batch, bins, strict=True):

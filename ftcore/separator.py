@@ -239,7 +239,7 @@ class Separator:
         with contextlib.ExitStack() as stack:
             each = []
             for model, signal in zip(self.models, self.signals, strict=True):
-                windowing = Windowing(crop=signal.crop, pad=signal.pad, batch=self.batch)
+                windowing = Windowing(crop=signal.crop, pad=signal.pad, batch=self.batch, equalised=signal.tta)
                 peak = 1.0
                 if model.info.network.normalisation == "song_peak":
                     peak = song_peak(blocks(), rate=rate, model=model)

@@ -1,0 +1,81 @@
+"""Windows of a song as networks were taught to hear songs: equalised, half of the way to what is typical of these.
+
+A network knows voices and instruments by their sound and by their place, and recordings are brighter or duller, wider
+or narrower than those it knows. How loud each third of an octave is, of mid and side beside the whole, is known before
+anything is found; what is found is equalised back.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from ftcore.stft import Complex
+
+Real = npt.NDArray[np.float32]
+Decibels = npt.NDArray[np.float64]
+
+CENTRES = 1000.0 * 2.0 ** (np.arange(-8, 13) / 3)
+"""Hz, of bands of a third of an octave, 157 Hz to 16 kHz. Below and above, gains are those of the outermost bands."""
+TYPICAL = np.array(
+    [  # mid, side
+        [17.1, 4.9], [16.2, 4.3], [16.0, 5.9], [14.7, 5.9], [14.2, 4.9], [12.6, 3.4], [12.0, 1.4],
+        [9.6, -1.6], [7.3, -3.2], [4.8, -5.5], [1.8, -8.1], [-1.4, -12.7], [-4.0, -14.7], [-6.1, -17.4],
+        [-8.3, -20.7], [-10.6, -23.8], [-11.7, -25.9], [-12.4, -28.5], [-14.7, -32.5], [-20.0, -39.9], [-31.8, -50.7],
+    ]
+).T  # fmt: skip
+"""dB of a bin in each band, of mid and of side, beside the mean of the bands of mid: the medians of mixtures that the
+bundled model was trained on (`benchmarks/spectrum.py`)."""
+SHARE = 0.5
+"""How far of the way to them."""
+MOST = 24.0
+"""dB for which a band counts as away from them at most: bands may be empty."""
+NEIGHBOURS = (0.25, 0.5, 0.25)
+"""What each band and those beside it count for in how far one is away."""
+
+
+def gains(window: Complex, bin_hz: float) -> Real:
+    """Of each bin, of mid and side [2, F], for a window [2, F, T] whose bins are so far apart, the first at 0 Hz.
+
+    Of a window that does not have two channels, of all of them together [1, F].
+    """
+    parts = window if len(window) != 2 else np.stack((window[0] + window[1], window[0] - window[1]))
+    power = np.square(np.abs(parts)).mean(axis=-1)
+    if len(window) != 2:
+        power = power.mean(axis=0, keepdims=True)
+    _, held = bands(power.shape[1], bin_hz)
+    if not held.any():
+        return np.ones_like(power)
+    away = TYPICAL[: len(power), held] - levels(power, bin_hz)
+    away = np.clip(away - np.median(away[0]), -MOST, MOST)
+    smoothed = [np.convolve(np.pad(row, 1, mode="edge"), NEIGHBOURS, "valid") for row in away]
+    decibels = [SHARE * np.interp(np.arange(power.shape[1]) * bin_hz, CENTRES[held], row) for row in smoothed]
+    return (10.0 ** (np.array(decibels) / 20.0)).astype(np.float32)
+
+
+def equalised(windows: Complex, by: Real) -> Complex:
+    """Windows [B, A, F, T] with gains [B, 2, F] of mid and side, or [B, 1, F]."""
+    if by.shape[1] == 1:
+        return windows * by[..., None]
+    alike, crossed = (by[:, :1] + by[:, 1:])[..., None] / 2, (by[:, :1] - by[:, 1:])[..., None] / 2
+    both: Complex = alike * windows + crossed * windows[:, ::-1]
+    return both
+
+
+def levels(powers: Real, bin_hz: float) -> Decibels:
+    """dB of a bin in each band that holds any [..., bands], for the power of bins [..., F]."""
+    weights, _ = bands(powers.shape[-1], bin_hz)
+    decibels: Decibels = 10.0 * np.log10(powers @ weights.T + 1e-10 * powers.mean(axis=-1, keepdims=True) + 1e-30)
+    return decibels
+
+
+@lru_cache
+def bands(bins: int, bin_hz: float) -> tuple[Real, npt.NDArray[np.bool_]]:
+    """What each bin weighs in bands that hold any and end below the last one [bands, F], and which these are."""
+    frequencies, edge = np.arange(bins) * bin_hz, 2 ** (1 / 6)
+    inside = (CENTRES[:, None] / edge <= frequencies) & (frequencies < CENTRES[:, None] * edge)
+    held = inside.any(axis=1) & (CENTRES * edge <= bins * bin_hz)
+    weights: Real = (inside[held] / inside[held].sum(axis=1, keepdims=True)).astype(np.float32)
+    return weights, held
