@@ -47,7 +47,7 @@ TOP = 5500.0
 """Hz up to which vocals change."""
 WIDTH = 1.6
 """Bins from a harmonic on which nothing is of the voice; one bin less, and all is."""
-ON, BESIDE, SHARE = 8.0, 0.05, 0.7
+ON, BESIDE, SHARE = 4.0, 0.05, 0.7
 """What odds of voice to music are multiplied by on harmonics and beside them, which makes a mask; and how much of the
 vocals becomes the mixture under it."""
 SINGLE = (0.7, 0.8)
