@@ -25,9 +25,11 @@ ALWAYS = (-1.0, 0.0)
 """As `SINGLE`: whatever there is on harmonics."""
 RULES: tuple[tuple[str, dict[str, object]], ...] = (
     ("as it is", {}),
-    ("odds times 4 and 0.15, half", {"ON": 4.0, "BESIDE": 0.15, "SHARE": 0.5}),
+    ("odds times 8 in place of 4", {"ON": 8.0}),
+    ("times 2", {"ON": 2.0}),
+    ("times 4 and 0.15, half", {"BESIDE": 0.15, "SHARE": 0.5}),
     ("however little one pitch explains", {"SINGLE": ALWAYS}),
-    ("the same, odds times 4 and 0.5, half", {"SINGLE": ALWAYS, "ON": 4.0, "BESIDE": 0.5, "SHARE": 0.5}),
+    ("the same, times 4 and 0.5, half", {"SINGLE": ALWAYS, "BESIDE": 0.5, "SHARE": 0.5}),
     ("roots of magnitudes", {"COMPRESSION": 0.5}),
     ("sums count once", {"SHARPNESS": 1.0}),
     ("windows of 70 ms", {"SECONDS": 0.07}),

@@ -11,7 +11,7 @@ TestTimeAugmentation = Annotated[
     bool | None,
     typer.Option(
         "--tta/--no-tta",
-        help="Separate a semitone lower and higher, average: twice the time, except with --stereo auto; "
+        help="Separate a semitone lower and higher, equalised, and average: twice the time, except with --stereo auto; "
         "default: the model's.",
     ),
 ]
@@ -37,5 +37,5 @@ Stereo = Annotated[
 
 def separations(stereo: str, tta: bool, postfilter: bool) -> str:
     """What these options come to, in words that follow others; none for a single separation and nothing else."""
-    augmented = ", once a semitone lower and once higher (--tta)" if tta else ""
+    augmented = ", equalised, once a semitone lower and once higher (--tta)" if tta else ""
     return f"{f', --stereo {stereo}' if stereo != 'joint' else ''}{augmented}{', --postfilter' if postfilter else ''}"

@@ -244,7 +244,9 @@ class SignalConfig:
     stereo: Stereo = "joint"
     """How two channels reach the network by default: together, mid and side each alone, or both (`ftcore.stereo`)."""
     tta: bool = False
-    """Whether a song is, by default, separated a semitone lower and once more a semitone higher, and these averaged."""
+    """Whether a song is, by default, separated a semitone lower and once more a semitone higher, either time equalised
+    (`ftcore.equaliser`), and these averaged.
+    """
     postfilter: bool = False
     """Whether doubt goes, by default, to the stem that was louder at that frequency lately (`ftcore.postfilter`), to
     the music where that comes back (`ftcore.repetition`) and to a single voice at its harmonics (`ftcore.harmonics`).

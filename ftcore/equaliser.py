@@ -60,7 +60,8 @@ def equalised(windows: Complex, by: Real) -> Complex:
     if by.shape[1] == 1:
         return windows * by[..., None]
     alike, crossed = (by[:, :1] + by[:, 1:])[..., None] / 2, (by[:, :1] - by[:, 1:])[..., None] / 2
-    both: Complex = alike * windows + crossed * windows[:, ::-1]
+    both: Complex = alike * windows
+    both += crossed * windows[:, ::-1]
     return both
 
 

@@ -232,8 +232,7 @@ def _separate(
         batch = items[i : i + windowing.batch]
         bins = np.stack([z[group, :-1, first : first + crop + 2 * pad] for group, first in batch])  # [B, A, F, T]
         by = np.stack([gains(window, bin_hz) for window in bins]) if windowing.equalised else None
-        heard = bins if by is None else equalised(bins, by)
-        x = np.concatenate((heard.real, heard.imag), axis=1) if network.is_complex else np.abs(heard)
+        x = _heard(bins if by is None else equalised(bins, by), network.is_complex)
         x *= scale
         y = model.run(x)[..., pad : pad + crop]
         bins = bins[..., pad : pad + crop]
@@ -249,6 +248,11 @@ def _separate(
     vocals = lean(vocals, mixture, aggression)
     crops = [slice(first, min(first + crop, kept)) for first in range(0, kept, crop)]
     return [(mixture[..., part], vocals[..., part]) for part in crops]
+
+
+def _heard(bins: Complex, is_complex: bool) -> npt.NDArray[np.float32]:
+    """[B, A, F, T] as networks take it: real parts, then imaginary parts [B, 2 * A, F, T], or else magnitudes."""
+    return np.concatenate((bins.real, bins.imag), axis=1) if is_complex else np.abs(bins)
 
 
 def pair(waiting: deque[Block], vocals: Iterable[Block]) -> Separated:

@@ -72,6 +72,7 @@ class Separator:
     each of those on its own, auto (three times) both, the voice's width deciding between them (see `ftcore.stereo`).
     With `tta` (test-time augmentation) the song is separated played a semitone lower and once more a semitone higher,
     and the two averaged, for twice the time; of auto's two separations one is played higher and one lower, for no more.
+    Either time the network hears it equalised (see `ftcore.equaliser`).
     With `postfilter` what is in doubt goes to the stem that was louder at that frequency lately (see
     `ftcore.postfilter`), to the music where that comes back (see `ftcore.repetition`), and to a single voice at its
     harmonics, else to the music (see `ftcore.harmonics`). `aggression`, in dB, is how much more readily sound counts as

@@ -55,6 +55,14 @@ def test_duller_and_wider_comes_half_of_the_way() -> None:
     np.testing.assert_allclose(at_centres(decibels(heard))[:, inner], found[:, inner] / 2, atol=0.6)
 
 
+def test_a_single_band_counts_for_half_and_its_neighbours_for_the_rest() -> None:
+    z = window()
+    low, high = 1000 / 2 ** (1 / 6), 1000 * 2 ** (1 / 6)
+    z[:, round(low / BIN_HZ) : round(high / BIN_HZ)] *= 10 ** (8 / 20)
+    found = at_centres(decibels(z))[0, list(CENTRES).index(1000.0) - 2 :][:5]
+    np.testing.assert_allclose(found, [0.0, -1.0, -2.0, -1.0, 0.0], atol=0.3)
+
+
 def test_how_loud_a_window_is_does_not_matter() -> None:
     z = window(np.linspace(5.0, -5.0, len(CENTRES)))
     np.testing.assert_allclose(gains(z, BIN_HZ), gains(100 * z, BIN_HZ), rtol=1e-4)
