@@ -30,7 +30,7 @@ TYPICAL = np.array(
 bundled model was trained on (`benchmarks/spectrum.py`)."""
 SHARE = 0.5
 """How far of the way to them."""
-MOST = 24.0
+MOST = 12.0
 """dB for which a band counts as away from them at most: bands may be empty."""
 NEIGHBOURS = (0.25, 0.5, 0.25)
 """What each band and those beside it count for in how far one is away."""

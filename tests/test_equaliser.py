@@ -45,7 +45,7 @@ def test_what_is_typical_stays() -> None:
 
 
 def test_duller_and_wider_comes_half_of_the_way() -> None:
-    duller = np.linspace(10.0, -10.0, len(CENTRES))
+    duller = np.linspace(5.0, -5.0, len(CENTRES))
     inner = slice(1, -1)  # the outermost have one neighbour
     found = at_centres(decibels(window(duller, duller + 6.0)))
     np.testing.assert_allclose(found[0, inner], -duller[inner] / 2, atol=0.6)
