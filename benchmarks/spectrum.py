@@ -47,10 +47,8 @@ def main() -> None:
         item = draw_item(rng, instrumental, vocal, settings.mix, rate, SECONDS * rate)
         if min(np.sqrt(np.square(part).mean()) for part in (item.instrumental, item.vocal)) < SILENT:
             continue
-        mixture = item.instrumental + item.vocal
-        parts = np.stack((mixture[0] + mixture[1], mixture[0] - mixture[1]))
-        z = np.concatenate(list(stft([parts], n_fft, hop)), axis=-1)[:, :-1]
-        row = levels(np.square(np.abs(z)).mean(axis=2), rate / n_fft)
+        z = np.concatenate(list(stft([item.instrumental + item.vocal], n_fft, hop)), axis=-1)
+        row = levels(z[:, :-1], rate / n_fft)
         rows.append(row - row[0].mean())
     lowest, typical, highest = np.percentile(rows, [16, 50, 84], axis=0)
     print(f"{len(rows)} items")

@@ -41,17 +41,15 @@ def gains(window: Complex, bin_hz: float) -> Real:
 
     Of a window that does not have two channels, of all of them together [1, F].
     """
-    parts = window if len(window) != 2 else np.stack((window[0] + window[1], window[0] - window[1]))
-    power = np.square(np.abs(parts)).mean(axis=-1)
-    if len(window) != 2:
-        power = power.mean(axis=0, keepdims=True)
-    _, held = bands(power.shape[1], bin_hz)
+    measured = levels(window, bin_hz)
+    bins = window.shape[1]
+    _, held = bands(bins, bin_hz)
     if not held.any():
-        return np.ones_like(power)
-    away = TYPICAL[: len(power), held] - levels(power, bin_hz)
+        return np.ones((len(measured), bins), np.float32)
+    away = TYPICAL[: len(measured), held] - measured
     away = np.clip(away - np.median(away[0]), -MOST, MOST)
     smoothed = [np.convolve(np.pad(row, 1, mode="edge"), NEIGHBOURS, "valid") for row in away]
-    decibels = [SHARE * np.interp(np.arange(power.shape[1]) * bin_hz, CENTRES[held], row) for row in smoothed]
+    decibels = [SHARE * np.interp(np.arange(bins) * bin_hz, CENTRES[held], row) for row in smoothed]
     return (10.0 ** (np.array(decibels) / 20.0)).astype(np.float32)
 
 
@@ -65,10 +63,14 @@ def equalised(windows: Complex, by: Real) -> Complex:
     return both
 
 
-def levels(powers: Real, bin_hz: float) -> Decibels:
-    """dB of a bin in each band that holds any [..., bands], for the power of bins [..., F]."""
-    weights, _ = bands(powers.shape[-1], bin_hz)
-    decibels: Decibels = 10.0 * np.log10(powers @ weights.T + 1e-10 * powers.mean(axis=-1, keepdims=True) + 1e-30)
+def levels(window: Complex, bin_hz: float) -> Decibels:
+    """dB of a bin of mid and side in each band that holds any [2, bands], or of all channels together [1, bands]."""
+    if len(window) == 2:
+        power = np.square(np.abs((window[0] + window[1], window[0] - window[1]))).mean(axis=-1)
+    else:
+        power = np.square(np.abs(window)).mean(axis=(0, -1))[None]
+    weights, _ = bands(window.shape[1], bin_hz)
+    decibels: Decibels = 10.0 * np.log10(power @ weights.T + 1e-10 * power.mean(axis=-1, keepdims=True) + 1e-30)
     return decibels
 
 

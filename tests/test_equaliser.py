@@ -92,7 +92,7 @@ def test_back_again(channels: int) -> None:
 def test_bands_need_bins() -> None:
     assert bands(BINS, BIN_HZ)[1].all()
     assert bands(8, 500.0)[1].sum() < len(CENTRES)
-    assert levels(np.ones((2, 8), np.float32), 500.0).shape == (2, bands(8, 500.0)[1].sum())
+    assert levels(np.ones((2, 8, 3), np.complex64), 500.0).shape == (2, bands(8, 500.0)[1].sum())
     np.testing.assert_array_equal(gains(np.ones((2, 1, 3), np.complex64), 10.0), 1.0)
 
 
