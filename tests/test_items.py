@@ -164,7 +164,7 @@ def test_each_chance_changes_its_part_alone(libraries: dict[str, Library], name:
         mix = MixConfig(vocal=part)
         return draw_item(np.random.default_rng(5), libraries["instrumental"], libraries["vocal"], mix, RATE, 4000)
 
-    base = PartMix(p_resample=1.0) if name in ("p_formants", "p_in_tune") else PartMix()
+    base = PartMix(p_resample=1.0) if name == "p_formants" else PartMix()
     before, after = drawn(base), drawn(dataclasses.replace(base, **{name: 1.0}))  # type: ignore[arg-type]
     assert np.array_equal(before.instrumental, after.instrumental)
     assert after.vocal.shape == (2, 4000)
