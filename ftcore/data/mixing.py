@@ -14,10 +14,6 @@ import numpy as np
 from ftcore.data import effects
 from ftcore.data.effects import Range
 from ftcore.data.library import Library, Wave
-from ftcore.data.tuning import Pitches, most_in_tune, pitches
-
-SPEEDS = 16
-"""How many speeds are drawn for a voice in tune."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,8 +24,6 @@ class PartMix:
     """Played faster or slower: pitch and formants move together."""
     resample: Range = (0.6, 1.3)
     """Range of that speed, every interval being equally likely: most voices at hand are women's."""
-    p_in_tune: float = 0.0
-    """Of vocals so played, it is that of 16 random speeds at which they share most pitches with the music."""
     p_formants: float = 0.0
     """Of what is played at another speed, formants go back to where they were, or to where others have them."""
     formants: Range = (0.9, 1.1)
@@ -111,8 +105,7 @@ def draw_item(
     rate: samples per second of both. What is done to the mixture as a whole is left out where the two differ in length.
     """
     music = _part(rng, instrumental, config.instrumental, config.least_rms, rate, samples)
-    beside = pitches(music, rate) if config.vocal.p_in_tune else None
-    voice = _part(rng, vocal, config.vocal, config.least_rms, rate, vocal_samples or samples, beside)
+    voice = _part(rng, vocal, config.vocal, config.least_rms, rate, vocal_samples or samples)
     if config.levels:
         music *= effects.gain(rng.uniform(-14.0, 0.0)) * 0.25 / max(effects.rms(music), 1e-4)
         voice *= effects.rms(music) * effects.gain(rng.uniform(*config.level_db)) / max(effects.rms(voice), 1e-4)
@@ -127,25 +120,14 @@ def draw_item(
 
 
 def _part(
-    rng: np.random.Generator,
-    library: Library,
-    config: PartMix,
-    least_rms: float,
-    rate: int,
-    samples: int,
-    beside: Pitches | None = None,
+    rng: np.random.Generator, library: Library, config: PartMix, least_rms: float, rate: int, samples: int
 ) -> Wave:
-    """A crop with what is done to it; `beside` is the pitches of what it may be in tune with."""
-
     def crop() -> Wave:
         if rng.random() >= config.p_resample:
             return library.crop(rng, samples, least_rms)
-        tune_to = beside if beside is not None and rng.random() < config.p_in_tune else None
-        slowest, fastest = np.log(config.resample)
-        speeds = np.exp(rng.uniform(slowest, fastest, 1 if tune_to is None else SPEEDS)).tolist()
-        wave = library.crop(rng, int(samples * max(speeds)) + 8, least_rms)
-        speed = speeds[0] if tune_to is None else most_in_tune(pitches(wave, rate), speeds, tune_to)
-        wave = effects.fit(effects.faster(wave[:, : int(samples * speed) + 8], speed), samples)
+        speed = float(np.exp(rng.uniform(*np.log(config.resample))))
+        wave = effects.faster(library.crop(rng, int(samples * speed) + 8, least_rms), speed)
+        wave = effects.fit(wave, samples)
         if rng.random() < config.p_formants:
             wave = effects.move_formants(wave, float(rng.uniform(*config.formants)) / speed, rate)
         return wave
