@@ -47,11 +47,12 @@ TOP = 5500.0
 """Hz up to which vocals change."""
 WIDTH = 1.6
 """Bins from a harmonic on which nothing is of the voice; one bin less, and all is."""
-ON, BESIDE, SHARE = 4.0, 0.05, 0.7
+ON, BESIDE, SHARE = 4.0, 0.05, 0.8
 """What odds of voice to music are multiplied by on harmonics and beside them, which makes a mask; and how much of the
 vocals becomes the mixture under it."""
-SINGLE = (0.7, 0.8)
-"""Shares of the vocals' power on harmonics, lately, from which on vocals change at all, and by `SHARE`."""
+SINGLE = (0.72, 0.82)
+"""Shares of the vocals' power on harmonics, lately, from which on vocals change at all, and by `SHARE`. Power counts by
+the square of the vocals' share of the mixture: what is in doubt may well be music."""
 TINY = 1e-9
 
 
@@ -70,7 +71,8 @@ def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
     explained = Lately(bin_hz)
     for z, on in harmonic_bins(frames, bin_hz):
         mixture, vocals = np.split(z, 2)
-        power = np.square(magnitude(vocals))
+        found, left = magnitude(vocals), magnitude(mixture - vocals)
+        power = np.square(found * found / (found + left + TINY))  # by the square of their share
         single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
         yield np.float32(SHARE * single) * (masked(mixture, vocals, on) - vocals)
 
@@ -94,11 +96,12 @@ def harmonic_bins(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Co
 def _strengths(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
     """The frames in chunks, and how strong the harmonics of each pitch are in their vocals [P, T].
 
-    Beside how loud these are, in the mean of all bins, there and lately: who is silent has no pitch.
+    In the mean of the channels, for what is at the sides is less often the voice that leads; beside how loud it is, in
+    the mean of all bins, there and lately: who is silent has no pitch.
     """
     level = Lately(bin_hz)
     for z in chunks(frames, CHUNK):
-        compressed = magnitude(z[len(z) // 2 :]) ** np.float32(COMPRESSION)
+        compressed = np.abs(z[len(z) // 2 :].mean(axis=0)) ** np.float32(COMPRESSION)
         here = compressed.mean(axis=0)
         usual = (here + level.mean(here, np.ones_like(here))) / 2
         yield z, combs(len(compressed), bin_hz) @ (compressed / (usual + TINY))

@@ -9,7 +9,18 @@ import pytest
 
 from ftcore import harmonics
 from ftcore.decoders import Block
-from ftcore.harmonics import BETWEEN, CHUNK, PITCHES, SECONDS, Real, by_harmonics, combs, on_harmonics, probabilities
+from ftcore.harmonics import (
+    BETWEEN,
+    CHUNK,
+    PITCHES,
+    SECONDS,
+    Real,
+    by_harmonics,
+    combs,
+    harmonic_bins,
+    on_harmonics,
+    probabilities,
+)
 from tests.conftest import blocks, noise
 
 RATE = 16000
@@ -59,6 +70,26 @@ def test_several_voices_at_once_stay_as_they_were() -> None:
     stacked = voice(150.0, 0.0) + voice(197.0, 0.0) + voice(233.0, 0.0) + voice(311.0, 0.0)
     music = noise(LENGTH * RATE, 2) / np.float32(4)
     np.testing.assert_array_equal(filtered(stacked + music, stacked), stacked)
+
+
+def test_music_that_is_left_tells_little_of_how_many_sing() -> None:
+    """A third of the power found is of music, which is in doubt everywhere: still a single voice."""
+    sung, music = voice(220.0), noise(LENGTH * RATE, 2)
+    left = np.float32(0.35) * music
+    assert 0.3 < np.sum(left**2) / np.sum((sung + left) ** 2) < 0.45
+    looked = filtered(sung + music, sung + left)
+    assert share(looked, music) < 0.25
+
+
+def test_who_is_in_the_middle_is_followed() -> None:
+    frames = np.zeros((4, BINS, CHUNK), np.complex64)
+    for n in range(1, 12):
+        middle, side = (round(n * hz / BIN_HZ) for hz in (220.0, 311.0))
+        frames[2:, middle] += 0.85**n
+        frames[2:, side] += 3 * 0.85**n * np.array([[1], [-1]])
+    ((_, on),) = harmonic_bins(iter([frames]), BIN_HZ)
+    assert on[[round(n * 220.0 / BIN_HZ) for n in range(1, 6)]].min() > 0.8
+    assert on[[round(n * 311.0 / BIN_HZ) for n in (1, 2, 3)]].max() < 0.1
 
 
 def test_trust_in_pitch_fades(monkeypatch: pytest.MonkeyPatch) -> None:
