@@ -81,8 +81,8 @@ def by_true_pitch(truth: Block, mixture: Block, found: Block, rate: int) -> Bloc
     z_truth, z_mixture, z_found = (np.concatenate(list(stft([x], 2 * hop, hop)), -1) for x in (truth, mixture, found))
     voice = np.concatenate((z_truth, z_truth))[:, low]
     on = np.concatenate([on for _, on in harmonics.harmonic_bins(iter([voice]), bin_hz)], axis=-1)
-    changed = harmonics.masked(z_mixture[:, low], z_found[:, low], on)
-    z_found[:, low] += np.float32(harmonics.SHARE) * (changed - z_found[:, low])
+    odds = harmonics.odds_of_voice(z_mixture[:, low], z_found[:, low])
+    z_found[:, low] += np.float32(harmonics.SHARE) * (harmonics.masked(z_mixture[:, low], odds, on) - z_found[:, low])
     return np.concatenate(list(istft([z_found], 2 * hop, hop)), -1)[:, : found.shape[1]]
 
 

@@ -71,15 +71,21 @@ def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
     explained = Lately(bin_hz)
     for z, on in harmonic_bins(frames, bin_hz):
         mixture, vocals = np.split(z, 2)
-        found, left = magnitude(vocals), magnitude(mixture - vocals)
-        power = np.square(found * found / (found + left + TINY))  # by the square of their share
+        odds = odds_of_voice(mixture, vocals)
+        power = np.square(magnitude(vocals) * odds / (1 + odds))
         single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
-        yield np.float32(SHARE * single) * (masked(mixture, vocals, on) - vocals)
+        yield np.float32(SHARE * single) * (masked(mixture, odds, on) - vocals)
 
 
-def masked(mixture: Complex, vocals: Complex, on: Real) -> Complex:
-    """The mixture [C, F, T] under a mask: by the vocals found, and how much each bin is on harmonics [F, T]."""
-    odds = magnitude(vocals) / (magnitude(mixture - vocals) + TINY) * ON**on * BESIDE ** (1 - on)
+def odds_of_voice(mixture: Complex, vocals: Complex) -> Real:
+    """How many times as loud as the rest of the mixture [C, F, T] the vocals found are [F, T]."""
+    odds: Real = magnitude(vocals) / (magnitude(mixture - vocals) + TINY)
+    return odds
+
+
+def masked(mixture: Complex, odds: Real, on: Real) -> Complex:
+    """The mixture [C, F, T] under a mask: by the odds of voice, and how much each bin is on harmonics [F, T]."""
+    odds = odds * ON**on * BESIDE ** (1 - on)
     under: Complex = odds / (1 + odds) * mixture
     return under
 
