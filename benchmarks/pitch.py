@@ -15,7 +15,7 @@ from unittest import mock
 
 import numpy as np
 
-from ftcore import harmonics, separator
+from ftcore import harmonics, looks, separator
 from ftcore.decoders import Block
 from ftcore.errors import FtError
 from ftcore.evaluation import find_pairs, load_pair, usdr
@@ -75,13 +75,13 @@ def measure(pairs: Path, model: str) -> list[list[float]]:
 
 def by_true_pitch(truth: Block, mixture: Block, found: Block, rate: int) -> Block:
     """Vocals that are changed by the pitch of the true voice, everywhere."""
-    hop = round(rate * harmonics.SECONDS / 2)
+    hop = round(rate * looks.SECONDS / 2)
     bin_hz = rate / hop / 2
     low = slice(round(harmonics.TOP / bin_hz) + 1)
     z_truth, z_mixture, z_found = (np.concatenate(list(stft([x], 2 * hop, hop)), -1) for x in (truth, mixture, found))
     voice = np.concatenate((z_truth, z_truth))[:, low]
     on = np.concatenate([on for _, on in harmonics.harmonic_bins(iter([voice]), bin_hz)], axis=-1)
-    odds = harmonics.odds_of_voice(z_mixture[:, low], z_found[:, low])
+    odds = looks.odds_of_voice(z_mixture[:, low], z_found[:, low])
     z_found[:, low] += np.float32(harmonics.SHARE) * (harmonics.masked(z_mixture[:, low], odds, on) - z_found[:, low])
     return np.concatenate(list(istft([z_found], 2 * hop, hop)), -1)[:, : found.shape[1]]
 

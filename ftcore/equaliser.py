@@ -2,11 +2,13 @@
 
 A network knows voices and instruments by their sound and by their place, and recordings are brighter or duller, wider
 or narrower than those it knows. How loud each third of an octave is, of mid and side beside the whole, is known before
-anything is found; what is found is equalised back.
+anything is found; what is found is equalised back. It is the recording that counts, not the moment: music in which
+nobody sings lacks what voices have, and brought to what is typical would sound as if it had them.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -36,21 +38,37 @@ NEIGHBOURS = (0.25, 0.5, 0.25)
 """What each band and those beside it count for in how far one is away."""
 
 
-def gains(window: Complex, bin_hz: float) -> Real:
-    """Of each bin, of mid and side [2, F], for a window [2, F, T] whose bins are so far apart, the first at 0 Hz.
+@dataclass
+class Equaliser:
+    """Gains for the windows of a song, one after the other: in dB, the mean of what each window so far would have."""
 
-    Of a window that does not have two channels, of all of them together [1, F].
-    """
+    bin_hz: float
+    """How far bins are apart, the first at 0 Hz."""
+    total: Decibels | float = 0.0
+    count: int = 0
+
+    def gains(self, window: Complex) -> Real:
+        """Of each bin, of mid and side [2, F], for the next window [2, F, T].
+
+        Of a window that does not have two channels, of all of them together [1, F].
+        """
+        self.total = self.total + decibels(window, self.bin_hz)
+        self.count += 1
+        gains: Real = (10.0 ** (self.total / self.count / 20.0)).astype(np.float32)
+        return gains
+
+
+def decibels(window: Complex, bin_hz: float) -> Decibels:
+    """Gains [2, F] or [1, F] by a window alone."""
     measured = levels(window, bin_hz)
     bins = window.shape[1]
     _, held = bands(bins, bin_hz)
     if not held.any():
-        return np.ones((len(measured), bins), np.float32)
+        return np.zeros((len(measured), bins))
     away = TYPICAL[: len(measured), held] - measured
     away = np.clip(away - np.median(away[0]), -MOST, MOST)
     smoothed = [np.convolve(np.pad(row, 1, mode="edge"), NEIGHBOURS, "valid") for row in away]
-    decibels = [SHARE * np.interp(np.arange(bins) * bin_hz, CENTRES[held], row) for row in smoothed]
-    return (10.0 ** (np.array(decibels) / 20.0)).astype(np.float32)
+    return SHARE * np.array([np.interp(np.arange(bins) * bin_hz, CENTRES[held], row) for row in smoothed])
 
 
 def equalised(windows: Complex, by: Real) -> Complex:

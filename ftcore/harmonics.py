@@ -11,22 +11,19 @@ Axes: C channels, P pitches, F bins, T frames.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
 
-from ftcore.looks import changed, chunks
-from ftcore.pipeline import Separated, smooth
+from ftcore.looks import TINY, Lately, changed, chunks, odds_of_voice, window_of
+from ftcore.pipeline import Separated
 from ftcore.postfilter import magnitude
 from ftcore.stft import Complex
 
 Real = npt.NDArray[np.float32]
 
-SECONDS = 4096 / 44100
-"""A window, which hops by half of it: short enough for pitches that move, long enough to tell harmonics apart."""
 CHUNK = 32
 """Frames that are looked at together, once as many after them are known."""
 MEMORY = 15.0
@@ -53,7 +50,6 @@ vocals becomes the mixture under it."""
 SINGLE = (0.72, 0.82)
 """Shares of the vocals' power on harmonics, lately, from which on vocals change at all, and by `SHARE`. Power counts by
 the square of the vocals' share of the mixture: what is in doubt may well be music."""
-TINY = 1e-9
 
 
 def by_harmonics(separated: Separated, rate: int) -> Separated:
@@ -61,26 +57,21 @@ def by_harmonics(separated: Separated, rate: int) -> Separated:
 
     `rate` is in samples per second. Held back are two chunks at most (3 s).
     """
-    hop = smooth(rate * SECONDS / 2)
-    bin_hz = rate / hop / 2
-    return changed(separated, 2 * hop, hop, min(round(TOP / bin_hz), hop) + 1, partial(_changes, bin_hz=bin_hz))
+    n_fft = window_of(rate)
+    bin_hz = rate / n_fft
+    bins = min(round(TOP / bin_hz), n_fft // 2) + 1
+    return changed(separated, n_fft, n_fft // 2, bins, partial(_changes, bin_hz=bin_hz))
 
 
 def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
     """Frames [2 * C, F, T] of mixture and vocals, with bins so far apart, to what the vocals change by [C, F, T]."""
-    explained = Lately(bin_hz)
+    explained = Lately(bin_hz, MEMORY)
     for z, on in harmonic_bins(frames, bin_hz):
         mixture, vocals = np.split(z, 2)
         odds = odds_of_voice(mixture, vocals)
         power = np.square(magnitude(vocals) * odds / (1 + odds))
         single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
         yield np.float32(SHARE * single) * (masked(mixture, odds, on) - vocals)
-
-
-def odds_of_voice(mixture: Complex, vocals: Complex) -> Real:
-    """How many times as loud as the rest of the mixture [C, F, T] the vocals found are [F, T]."""
-    odds: Real = magnitude(vocals) / (magnitude(mixture - vocals) + TINY)
-    return odds
 
 
 def masked(mixture: Complex, odds: Real, on: Real) -> Complex:
@@ -105,28 +96,12 @@ def _strengths(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Compl
     In the mean of the channels, for what is at the sides is less often the voice that leads; beside how loud it is, in
     the mean of all bins, there and lately: who is silent has no pitch.
     """
-    level = Lately(bin_hz)
+    level = Lately(bin_hz, MEMORY)
     for z in chunks(frames, CHUNK):
         compressed = np.abs(z[len(z) // 2 :].mean(axis=0)) ** np.float32(COMPRESSION)
         here = compressed.mean(axis=0)
         usual = (here + level.mean(here, np.ones_like(here))) / 2
         yield z, combs(len(compressed), bin_hz) @ (compressed / (usual + TINY))
-
-
-@dataclass
-class Lately:
-    """A mean of what was heard, in frames of half a window, the older the less."""
-
-    bin_hz: float
-    total: float = 0.0
-    weight: float = 0.0
-
-    def mean(self, values: Real, weights: Real) -> float:
-        """With these frames' values, which are multiplied by their weights already."""
-        kept = float(np.exp(-len(values) / (2 * self.bin_hz * MEMORY)))
-        self.total = kept * self.total + float(values.sum())
-        self.weight = kept * self.weight + float(weights.sum())
-        return self.total / (self.weight + TINY)
 
 
 @lru_cache

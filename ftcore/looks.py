@@ -7,12 +7,26 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from ftcore.decoders import Block
-from ftcore.pipeline import Separated, pair
+from ftcore.pipeline import Separated, pair, smooth
+from ftcore.postfilter import magnitude
 from ftcore.stft import Complex, istft, stft
+
+Real = npt.NDArray[np.float32]
+
+SECONDS = 4096 / 44100
+"""A window: short enough for pitches that move, long enough to tell harmonics apart."""
+TINY = 1e-9
+
+
+def window_of(rate: int) -> int:
+    """Samples of a window, of so many per second; it hops by half of them."""
+    return 2 * smooth(rate * SECONDS / 2)
 
 
 def changed(
@@ -51,3 +65,27 @@ def chunks(frames: Iterable[Complex], size: int) -> Iterator[Complex]:
         count += z.shape[-1]
     if count:
         yield np.concatenate(held, axis=-1)
+
+
+@dataclass
+class Lately:
+    """A mean of what was heard, in frames of half a window, the older the less."""
+
+    bin_hz: float
+    memory: float
+    """Seconds after which what was heard counts for 1 / e."""
+    total: float = 0.0
+    weight: float = 0.0
+
+    def mean(self, values: Real, weights: Real) -> float:
+        """With these frames' values, which are multiplied by their weights already."""
+        kept = float(np.exp(-len(values) / (2 * self.bin_hz * self.memory)))
+        self.total = kept * self.total + float(values.sum())
+        self.weight = kept * self.weight + float(weights.sum())
+        return self.total / (self.weight + TINY)
+
+
+def odds_of_voice(mixture: Complex, vocals: Complex) -> Real:
+    """How many times as loud as the rest of the mixture [C, F, T] the vocals found are [F, T]."""
+    odds: Real = magnitude(vocals) / (magnitude(mixture - vocals) + TINY)
+    return odds

@@ -13,7 +13,7 @@ Axes: C channels of the file, G channel groups, A audio channels of the model, F
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 
@@ -22,7 +22,7 @@ import numpy.typing as npt
 
 from ftcore.config import SignalConfig
 from ftcore.decoders import Block
-from ftcore.equaliser import equalised, gains
+from ftcore.equaliser import Equaliser, Real, equalised
 from ftcore.postfilter import postfiltered
 from ftcore.runtime import Model
 from ftcore.stft import Complex, istft, stft
@@ -48,7 +48,7 @@ class Windowing:
     batch: int = 1
     """Windows that go through the network at once."""
     equalised: bool = False
-    """Whether the network hears each with a spectrum nearer to a typical one (see `ftcore.equaliser`)."""
+    """Whether the network hears them with spectra nearer to a typical one (see `ftcore.equaliser`)."""
 
     def fitted(self, frames: int) -> Windowing:
         """As few windows as hold `frames`, all equally full; an even number, so that two processors end together."""
@@ -163,8 +163,11 @@ def vocal_frames(
     The pool is given one window more than the model has workers, and in the meantime frames are read and handed on.
     """
     ahead: deque[Future[list[tuple[Complex, Complex]]]] = deque()
+    bin_hz = model.info.signal.sample_rate / model.info.signal.n_fft
+    equalisers = [Equaliser(bin_hz) if windowing.equalised else None for _ in groups]
     for part, kept in windows(frames, windowing):
-        ahead.append(pool.submit(_separate, part, kept, groups, model, windowing, aggression, peak))
+        items = list(_items(part, groups, windowing, equalisers))
+        ahead.append(pool.submit(_separate, part, kept, items, model, windowing, aggression, peak))
         if len(ahead) > model.workers:
             yield from ahead.popleft().result()
     while ahead:
@@ -209,8 +212,32 @@ def lean(vocals: Complex, mixture: Complex, aggression: float) -> Complex:
     return leaning
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Item:
+    """A window of a group of channels, for the network."""
+
+    group: Index
+    """[A]"""
+    first: int
+    """The frame that it begins at."""
+    window: Complex
+    """[A, F, T], without the Nyquist bin."""
+    gains: Real | None
+    """By which it is equalised (see `Equaliser.gains`)."""
+
+
+def _items(z: Complex, groups: Index, windowing: Windowing, equalisers: Sequence[Equaliser | None]) -> Iterator[_Item]:
+    """Of frames [C, F, n * crop + 2 * pad], but for silence, which has no voice: the side of a mono recording, say."""
+    for first in range(0, z.shape[-1] - 2 * windowing.pad, windowing.crop):
+        for group, equaliser in zip(groups, equalisers, strict=True):
+            window = z[group, :-1, first : first + windowing.crop + 2 * windowing.pad]
+            if window.any():
+                gains = equaliser.gains(window) if equaliser else None
+                yield _Item(group=group, first=first, window=window, gains=gains)
+
+
 def _separate(
-    z: Complex, kept: int, groups: Index, model: Model, windowing: Windowing, aggression: float, peak: float
+    z: Complex, kept: int, items: Sequence[_Item], model: Model, windowing: Windowing, aggression: float, peak: float
 ) -> list[tuple[Complex, Complex]]:
     """[C, F, n * crop + 2 * pad] -> the first frames kept of the n * crop in the middle, crop by crop: the mixture's
     and the vocals'.
@@ -221,30 +248,24 @@ def _separate(
     if not network.is_complex:
         vocals[:, -1] = mixture[:, -1]  # as the original does: its mask is 0 there; else it is all instrumental
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
-    bin_hz = model.info.signal.sample_rate / model.info.signal.n_fft
-    items = [  # silence has no voice: the side of a mono recording, say
-        (group, first)
-        for first in range(0, mixture.shape[-1], crop)
-        for group in groups
-        if z[group, :, first : first + crop + 2 * pad].any()
-    ]
     for i in range(0, len(items), windowing.batch):
         batch = items[i : i + windowing.batch]
-        bins = np.stack([z[group, :-1, first : first + crop + 2 * pad] for group, first in batch])  # [B, A, F, T]
-        by = np.stack([gains(window, bin_hz) for window in bins]) if windowing.equalised else None
-        x = _heard(bins if by is None else equalised(bins, by), network.is_complex)
+        bins = np.stack([item.window for item in batch])  # [B, A, F, T]
+        by = [item.gains for item in batch if item.gains is not None]
+        gains = np.stack(by) if by else None
+        x = _heard(bins if gains is None else equalised(bins, gains), network.is_complex)
         x *= scale
         y = model.run(x)[..., pad : pad + crop]
         bins = bins[..., pad : pad + crop]
         if network.is_complex:
             real, imaginary = np.split(y / scale, 2, axis=1)
             music = real + np.complex64(1j) * imaginary
-            bins -= music if by is None else equalised(music, np.float32(1.0) / by)
+            bins -= music if gains is None else equalised(music, np.float32(1.0) / gains)
         else:
             bins *= 1.0 - y
-        for (group, first), found in zip(batch, bins, strict=True):
-            for channel in np.unique(group):  # the mean over its places
-                vocals[channel, :-1, first : first + crop] = found[group == channel].mean(axis=0)
+        for item, found in zip(batch, bins, strict=True):
+            for channel in np.unique(item.group):  # the mean over its places
+                vocals[channel, :-1, item.first : item.first + crop] = found[item.group == channel].mean(axis=0)
     vocals = lean(vocals, mixture, aggression)
     crops = [slice(first, min(first + crop, kept)) for first in range(0, kept, crop)]
     return [(mixture[..., part], vocals[..., part]) for part in crops]

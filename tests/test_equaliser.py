@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftcore.equaliser import CENTRES, MOST, SHARE, TYPICAL, bands, equalised, gains, levels
+from ftcore.equaliser import CENTRES, MOST, SHARE, TYPICAL, Equaliser, Real, bands, decibels, equalised, levels
 from ftcore.pipeline import Windowing, channel_groups, separate_blocks
 from ftcore.separator import Separator
 from ftcore.stft import Complex
@@ -32,8 +32,8 @@ def window(mid_db: Any = 0.0, side_db: Any = 0.0) -> Complex:
     return np.stack((mid + side, mid - side)).astype(np.complex64)
 
 
-def decibels(z: Complex) -> Any:
-    return 20 * np.log10(gains(z, BIN_HZ))
+def gains(z: Complex, bin_hz: float = BIN_HZ) -> Real:
+    return Equaliser(bin_hz).gains(z)
 
 
 def at_centres(rows: Any) -> Any:
@@ -41,48 +41,57 @@ def at_centres(rows: Any) -> Any:
 
 
 def test_what_is_typical_stays() -> None:
-    np.testing.assert_allclose(at_centres(decibels(window()))[:, :-2], 0.0, atol=0.2)
+    np.testing.assert_allclose(at_centres(decibels(window(), BIN_HZ))[:, :-2], 0.0, atol=0.2)
 
 
 def test_duller_and_wider_comes_half_of_the_way() -> None:
     duller = np.linspace(5.0, -5.0, len(CENTRES))
     inner = slice(1, -1)  # the outermost have one neighbour
-    found = at_centres(decibels(window(duller, duller + 6.0)))
+    found = at_centres(decibels(window(duller, duller + 6.0), BIN_HZ))
     np.testing.assert_allclose(found[0, inner], -duller[inner] / 2, atol=0.6)
     np.testing.assert_allclose(found[1, inner], -duller[inner] / 2 - 3.0, atol=0.6)
     z = window(duller, duller + 6.0)
-    heard = equalised(z[None], gains(z, BIN_HZ)[None])[0]
-    np.testing.assert_allclose(at_centres(decibels(heard))[:, inner], found[:, inner] / 2, atol=0.6)
+    heard = equalised(z[None], gains(z)[None])[0]
+    np.testing.assert_allclose(at_centres(decibels(heard, BIN_HZ))[:, inner], found[:, inner] / 2, atol=0.6)
 
 
 def test_a_single_band_counts_for_half_and_its_neighbours_for_the_rest() -> None:
     z = window()
     low, high = 1000 / 2 ** (1 / 6), 1000 * 2 ** (1 / 6)
     z[:, round(low / BIN_HZ) : round(high / BIN_HZ)] *= 10 ** (8 / 20)
-    found = at_centres(decibels(z))[0, list(CENTRES).index(1000.0) - 2 :][:5]
+    found = at_centres(decibels(z, BIN_HZ))[0, list(CENTRES).index(1000.0) - 2 :][:5]
     np.testing.assert_allclose(found, [0.0, -1.0, -2.0, -1.0, 0.0], atol=0.3)
+
+
+def test_all_windows_so_far_count_alike() -> None:
+    brighter, duller = (window(np.linspace(-x, x, len(CENTRES))) for x in (5.0, -5.0))
+    equaliser = Equaliser(BIN_HZ)
+    first = equaliser.gains(brighter)
+    np.testing.assert_array_equal(first, gains(brighter))
+    np.testing.assert_allclose(equaliser.gains(100 * duller), np.sqrt(first * gains(duller)), rtol=1e-5)
+    np.testing.assert_allclose(equaliser.gains(brighter), np.cbrt(first**2 * gains(duller)), rtol=1e-5)
 
 
 def test_how_loud_a_window_is_does_not_matter() -> None:
     z = window(np.linspace(5.0, -5.0, len(CENTRES)))
-    np.testing.assert_allclose(gains(z, BIN_HZ), gains(100 * z, BIN_HZ), rtol=1e-4)
+    np.testing.assert_allclose(gains(z), gains(100 * z), rtol=1e-4)
 
 
 def test_what_is_missing_counts_for_so_much_at_most() -> None:
     z = window()
     z[:, round(6000 / BIN_HZ) :] = 0  # as of a telephone
     z[1] = z[0]  # in one channel
-    for found in (decibels(z), decibels(np.zeros_like(z))):
+    for found in (decibels(z, BIN_HZ), decibels(np.zeros_like(z), BIN_HZ)):
         assert np.abs(found).max() <= SHARE * MOST + 1e-6
-    assert decibels(z)[0, -1] > 0.9 * SHARE * MOST
-    assert np.abs(decibels(z)[0, : round(4000 / BIN_HZ)]).max() < 1.0
+    assert decibels(z, BIN_HZ)[0, -1] > 0.9 * SHARE * MOST
+    assert np.abs(decibels(z, BIN_HZ)[0, : round(4000 / BIN_HZ)]).max() < 1.0
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_back_again(channels: int) -> None:
     rng = np.random.default_rng(0)
     z = (rng.standard_normal((4, channels, BINS, 5)) + 1j * rng.standard_normal((4, channels, BINS, 5))).astype("c8")
-    by = np.stack([gains(item, BIN_HZ) for item in z])
+    by = np.stack([gains(item) for item in z])
     assert by.shape == (4, 2 if channels == 2 else 1, BINS)
     there = equalised(z, by)
     assert np.abs(there - z).max() > 1.0

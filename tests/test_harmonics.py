@@ -13,7 +13,6 @@ from ftcore.harmonics import (
     BETWEEN,
     CHUNK,
     PITCHES,
-    SECONDS,
     Real,
     by_harmonics,
     combs,
@@ -21,6 +20,7 @@ from ftcore.harmonics import (
     on_harmonics,
     probabilities,
 )
+from ftcore.looks import SECONDS
 from tests.conftest import blocks, noise
 
 RATE = 16000
