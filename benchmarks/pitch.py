@@ -35,7 +35,7 @@ RULES: tuple[tuple[str, dict[str, object]], ...] = (
     ("windows of 70 ms", {"SECONDS": 0.07}),
     ("windows of 116 ms", {"SECONDS": 0.116}),
 )
-"""Name, and what is another constant in `ftcore.harmonics`."""
+"""Name, and what is another constant in `ftcore.harmonics` or `ftcore.looks`."""
 
 
 def main() -> None:
@@ -65,7 +65,7 @@ def measure(pairs: Path, model: str) -> list[list[float]]:
         row = []
         for _, constants in RULES:
             harmonics.combs.cache_clear()  # of other constants
-            with mock.patch.dict(vars(harmonics), constants):
+            with mock.patch.dict(vars(harmonics), constants), mock.patch.dict(vars(looks), constants):
                 looked = np.concatenate([v for _, v in harmonics.by_harmonics(iter([(mixture, found)]), rate)], -1)
             row.append(usdr(truth, looked) - before)
         harmonics.combs.cache_clear()

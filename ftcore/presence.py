@@ -31,7 +31,7 @@ MEMORY = 60.0
 """Seconds after which what was heard counts for 1 / e."""
 TOP = 5500.0
 """Hz up to which what was found is looked at."""
-USUAL, ENOUGH = 0.8, 0.45
+USUAL, ENOUGH = 0.7, 0.35
 """How sure is sure enough: so much of what the song's voice usually is, and at most that. Below, vocals are as much
 quieter."""
 
