@@ -62,12 +62,3 @@ def test_what_was_sure_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
         changed.append(kept(*song(0.7, 0.3, 0.3, 0.3))[-1])
     assert changed[0] < 0.3
     assert changed[1] == pytest.approx(1.0, abs=0.02)
-
-
-@pytest.mark.parametrize("samples", [1, 100, 5 * RATE])
-def test_any_length_and_silence(samples: int) -> None:
-    mixture = noise(samples, 1)
-    for vocals in (mixture * np.float32(0.5), np.zeros_like(mixture)):
-        found = np.concatenate([v for _, v in by_presence(blocks(mixture, vocals), RATE)], axis=1)
-        assert found.shape == mixture.shape
-        assert np.abs(found - vocals).max() < 1e-6
