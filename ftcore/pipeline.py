@@ -219,9 +219,7 @@ class _Item:
     group: Index
     """[A]"""
     first: int
-    """The frame that it begins at."""
-    window: Complex
-    """[A, F, T], without the Nyquist bin."""
+    """The frame that it begins at, which is context."""
     gains: Real | None
     """By which it is equalised (see `Equaliser.gains`)."""
 
@@ -232,8 +230,7 @@ def _items(z: Complex, groups: Index, windowing: Windowing, equalisers: Sequence
         for group, equaliser in zip(groups, equalisers, strict=True):
             window = z[group, :-1, first : first + windowing.crop + 2 * windowing.pad]
             if window.any():
-                gains = equaliser.gains(window) if equaliser else None
-                yield _Item(group=group, first=first, window=window, gains=gains)
+                yield _Item(group=group, first=first, gains=equaliser.gains(window) if equaliser else None)
 
 
 def _separate(
@@ -243,6 +240,7 @@ def _separate(
     and the vocals'.
     """
     network, (crop, pad) = model.info.network, (windowing.crop, windowing.pad)
+    size = crop + 2 * pad
     mixture = z[..., pad : z.shape[-1] - pad]
     vocals = np.zeros_like(mixture)
     if not network.is_complex:
@@ -250,7 +248,7 @@ def _separate(
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
     for i in range(0, len(items), windowing.batch):
         batch = items[i : i + windowing.batch]
-        bins = np.stack([item.window for item in batch])  # [B, A, F, T]
+        bins = np.stack([z[item.group, :-1, item.first : item.first + size] for item in batch])  # [B, A, F, T]
         by = [item.gains for item in batch if item.gains is not None]
         gains = np.stack(by) if by else None
         x = _heard(bins if gains is None else equalised(bins, gains), network.is_complex)

@@ -86,4 +86,4 @@ def _powers(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex,
         mixture, vocals = np.split(z, 2)
         low = slice(round(TOP / bin_hz) + 1)
         odds, found = odds_of_voice(mixture[:, low], vocals[:, low]), magnitude(vocals[:, low])
-        yield vocals, np.square(np.stack((found * odds / (1 + odds), found))).sum(axis=1)
+        yield vocals.copy(), np.square(np.stack((found * odds / (1 + odds), found))).sum(axis=1)
