@@ -14,9 +14,8 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from ftcore.stft import Complex
+from ftcore.stft import Complex, Real
 
-Real = npt.NDArray[np.float32]
 Decibels = npt.NDArray[np.float64]
 
 CENTRES = 1000.0 * 2.0 ** (np.arange(-8, 13) / 3)

@@ -15,14 +15,11 @@ from functools import lru_cache, partial
 from itertools import chain, pairwise
 
 import numpy as np
-import numpy.typing as npt
 
 from ftcore.looks import TINY, Lately, changed, chunks, odds_of_voice, window_of
 from ftcore.pipeline import Separated
 from ftcore.postfilter import magnitude
-from ftcore.stft import Complex
-
-Real = npt.NDArray[np.float32]
+from ftcore.stft import Complex, Real
 
 CHUNK = 32
 """Frames that are looked at together, once as many after them are known."""

@@ -10,14 +10,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from ftcore.decoders import Block
 from ftcore.pipeline import Separated, pair, smooth
 from ftcore.postfilter import magnitude
-from ftcore.stft import Complex, istft, stft
-
-Real = npt.NDArray[np.float32]
+from ftcore.stft import Complex, Real, istft, stft
 
 SECONDS = 4096 / 44100
 """A window: short enough for pitches that move, long enough to tell harmonics apart."""

@@ -22,10 +22,10 @@ import numpy.typing as npt
 
 from ftcore.config import SignalConfig
 from ftcore.decoders import Block
-from ftcore.equaliser import Equaliser, Real, equalised
+from ftcore.equaliser import Equaliser, equalised
 from ftcore.postfilter import postfiltered
 from ftcore.runtime import Model
-from ftcore.stft import Complex, istft, stft
+from ftcore.stft import Complex, Real, istft, stft
 
 Index = npt.NDArray[np.intp]
 """[G, A]: which channel of the file stands where."""

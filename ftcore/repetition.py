@@ -14,14 +14,11 @@ from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
-import numpy.typing as npt
 
 from ftcore.looks import changed, chunks
 from ftcore.pipeline import Grid, Separated
 from ftcore.postfilter import magnitude
-from ftcore.stft import Complex
-
-Real = npt.NDArray[np.float32]
+from ftcore.stft import Complex, Real
 
 BACK, AHEAD = 60.0, 15.0
 """Seconds before and after, in which frames that are like one are looked for."""

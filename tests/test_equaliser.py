@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ftcore.equaliser import CENTRES, MOST, SHARE, TYPICAL, Equaliser, Real, bands, decibels, equalised, levels
+from ftcore.equaliser import CENTRES, MOST, SHARE, TYPICAL, Equaliser, bands, decibels, equalised, levels
 from ftcore.pipeline import Windowing, channel_groups, separate_blocks
 from ftcore.separator import Separator
-from ftcore.stft import Complex
+from ftcore.stft import Complex, Real
 from tests.conftest import noise
 from tests.test_ensemble import Scaled
 

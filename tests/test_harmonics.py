@@ -13,7 +13,6 @@ from ftcore.harmonics import (
     BETWEEN,
     CHUNK,
     PITCHES,
-    Real,
     by_harmonics,
     combs,
     harmonic_bins,
@@ -21,6 +20,7 @@ from ftcore.harmonics import (
     probabilities,
 )
 from ftcore.looks import SECONDS
+from ftcore.stft import Real
 from tests.conftest import blocks, noise
 
 RATE = 16000
