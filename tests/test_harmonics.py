@@ -9,23 +9,13 @@ import pytest
 
 from ftcore import harmonics
 from ftcore.decoders import Block
-from ftcore.harmonics import (
-    BETWEEN,
-    CHUNK,
-    PITCHES,
-    by_harmonics,
-    combs,
-    harmonic_bins,
-    on_harmonics,
-    probabilities,
-)
+from ftcore.harmonics import by_harmonics, on_harmonics
 from ftcore.looks import SECONDS
-from ftcore.stft import Real
+from ftcore.pitch import CHUNK, PITCHES
 from tests.conftest import blocks, noise
 
 RATE = 16000
 BINS, BIN_HZ = 512, 1 / SECONDS
-FLAT = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
 LENGTH = 6
 """Seconds."""
 
@@ -52,17 +42,18 @@ def share(found: Block, part: Block) -> float:
     return float(np.sum(found * part) / np.sum(part * part))
 
 
-def likely(strength: Real) -> Real:
-    return probabilities(strength, strength[:, :0], FLAT)[0]
-
-
-@pytest.mark.parametrize("hz", [110.0, 330.0])
-def test_music_beside_a_voice_leaves_it_and_what_is_missing_of_it_comes_back(hz: float) -> None:
+@pytest.mark.parametrize(
+    ("hz", "better_db", "comes_back"), [(110.0, 2.0, 0.07), (165.0, 2.0, 0.07), (330.0, 0.5, 0.03)]
+)
+def test_music_beside_a_voice_leaves_it_and_what_is_missing_of_it_comes_back(
+    hz: float, better_db: float, comes_back: float
+) -> None:
+    """Less where harmonics of neighbouring pitches are further apart, since no pitch is sure to 20 cents."""
     sung, music = voice(hz), noise(LENGTH * RATE, 2) / np.float32(4)
     found = np.float32(0.6) * sung + np.float32(0.3) * music
     looked = filtered(sung + music, found)
-    assert error_db(looked, sung) < error_db(found, sung) - 2.0
-    assert share(looked, sung) > 0.67  # 0.6 were found
+    assert error_db(looked, sung) < error_db(found, sung) - better_db
+    assert share(looked, sung) > 0.6 + comes_back  # 0.6 were found
     assert share(looked, music) < 0.23  # in place of 0.3
 
 
@@ -81,17 +72,6 @@ def test_music_that_is_left_tells_little_of_how_many_sing() -> None:
     assert share(looked, music) < 0.25
 
 
-def test_who_is_in_the_middle_is_followed() -> None:
-    frames = np.zeros((4, BINS, CHUNK), np.complex64)
-    for n in range(1, 12):
-        middle, side = (round(n * hz / BIN_HZ) for hz in (220.0, 311.0))
-        frames[2:, middle] += 0.85**n
-        frames[2:, side] += 3 * 0.85**n * np.array([[1], [-1]])
-    ((_, on),) = harmonic_bins(iter([frames]), BIN_HZ)
-    assert on[[round(n * 220.0 / BIN_HZ) for n in range(1, 6)]].min() > 0.8
-    assert on[[round(n * 311.0 / BIN_HZ) for n in (1, 2, 3)]].max() < 0.1
-
-
 def test_trust_in_pitch_fades(monkeypatch: pytest.MonkeyPatch) -> None:
     """After noise, of which no pitch explains much, a voice changes once it is remembered for longer."""
     sung = np.concatenate((noise(LENGTH * RATE, 2), voice(220.0)), axis=1)
@@ -103,41 +83,6 @@ def test_trust_in_pitch_fades(monkeypatch: pytest.MonkeyPatch) -> None:
         changes.append(np.abs(found - sung * np.float32(0.7))[:, -2 * RATE :].max())
     assert changes[0] == 0.0
     assert changes[1] > 0.01
-
-
-@pytest.mark.parametrize("hz", [82.0, 220.0, 440.0])
-def test_harmonic_sums_are_largest_at_the_pitch(hz: float) -> None:
-    spectrum = np.zeros(BINS, np.float32)
-    for n in range(1, 12):
-        spectrum[round(n * hz / BIN_HZ)] += 0.85**n
-    best = PITCHES[(combs(BINS, BIN_HZ) @ spectrum).argmax()]
-    assert 1200 * abs(np.log2(best / hz)) < 60
-
-
-def test_weights_of_harmonics_add_up_at_any_rate() -> None:
-    for bins in (100, BINS):
-        weights = combs(bins, BIN_HZ)
-        np.testing.assert_allclose(np.where(weights > 0, weights, 0).sum(axis=1), 1.0, atol=1e-5)
-        np.testing.assert_allclose(np.where(weights < 0, weights, 0).sum(axis=1), -BETWEEN, atol=1e-5)
-
-
-def test_pitches_move_in_small_steps_and_the_future_counts() -> None:
-    strength = np.zeros((len(PITCHES), 20), np.float32)
-    strength[100] = 2.0
-    strength[100, 9] = 0.0
-    strength[180, 9] = 2.0  # an octave and more away, for one frame
-    np.testing.assert_array_equal(likely(strength).argmax(axis=0), 100)
-    beginning = strength[:, 9:]
-    np.testing.assert_array_equal(likely(beginning).argmax(axis=0), 100)
-    assert likely(beginning[:, :1]).argmax() == 180  # nothing tells yet
-
-
-def test_pieces_know_what_went_before_and_what_follows() -> None:
-    strength = np.random.default_rng(0).random((len(PITCHES), 30), np.float32) * 3
-    first, before = probabilities(strength[:, :12], strength[:, 12:], FLAT)
-    rest, _ = probabilities(strength[:, 12:], strength[:, :0], before)
-    np.testing.assert_allclose(np.concatenate((first, rest), axis=1), likely(strength), atol=1e-5)
-    np.testing.assert_allclose(likely(strength).sum(axis=0), 1.0, atol=1e-5)
 
 
 def test_on_harmonics() -> None:
@@ -160,4 +105,4 @@ def test_little_is_held_back() -> None:
             yield block
 
     next(by_harmonics(watched(), RATE))
-    assert sum(read) < (2 * CHUNK + 3) * SECONDS / 2
+    assert sum(read) < (3 * CHUNK + 3) * SECONDS / 2

@@ -1,0 +1,180 @@
+"""Which pitch a voice has: a small network looks at what was found and at the rest of the mixture.
+
+It sees both at multiples of each pitch (as Bittner and others 2017, "Deep salience representations for F0 estimation
+in polyphonic music") and says how strong that pitch is. How likely pitches are follows from this and from how pitches
+move: by the forwards-backwards algorithm of hidden Markov models (Baum and others 1970), which here knows a second or
+two of the future. `benchmarks/pitch_network.py` trains the network; its weights are `pitch.npz`.
+
+Axes: C channels, P pitches, L places on the axis of log-frequency, F bins, T frames.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from itertools import chain, pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from ftcore.looks import TINY, Lately, chunks
+from ftcore.stft import Complex, Real
+
+CHUNK = 32
+"""Frames that are looked at together, once as many after them are known."""
+MEMORY = 15.0
+"""Seconds after which how loud a song was counts for 1 / e."""
+LOWEST, OCTAVE = 65.0, 60
+"""Hz of the lowest pitch, and pitches an octave: every 20 cents."""
+PITCHES = LOWEST * 2 ** (np.arange(240) / OCTAVE)
+"""Hz."""
+MULTIPLES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0)
+"""Of a pitch, at which the network looks: what is between harmonics speaks against it."""
+PLACES = np.round(OCTAVE * np.log2(MULTIPLES)).astype(int) - round(OCTAVE * np.log2(MULTIPLES[0]))
+"""Of these multiples of the lowest pitch, on the axis of log-frequency."""
+COMPRESSION = 2 / 3
+"""The power of magnitudes that the network sees."""
+STEP, LEAP = np.exp(-0.5), 0.02
+"""How likely a pitch of the next frame is for each 20 cents away, beside the same; and that it is any pitch at all."""
+
+
+def likely_pitches(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
+    """Frames [2 * C, F, T] of mixture and vocals in chunks, and how likely each pitch is in these [P, T].
+
+    `bin_hz` is how far bins are apart. Held back are two chunks.
+    """
+    before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
+    end = (np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32))
+    for (z, strength), (_, following) in pairwise(chain(strengths(frames, bin_hz), [end])):
+        likely, before = probabilities(strength, following, before)
+        yield z, likely
+
+
+def strengths(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
+    """The frames in chunks, and how strong each pitch is in these [P, T]: the logarithm of a likelihood."""
+    layers = network()
+    around = sum(layer.around for layer in layers)
+    silence = np.zeros((2, PLACES[-1] + len(PITCHES), around), np.float32)
+    before = silence
+    end = (np.empty((2, 0, 0), np.complex64), silence)
+    for (z, seen), (_, following) in pairwise(chain(views(frames, bin_hz), [end])):
+        following = np.concatenate((following, silence), axis=-1)[..., :around]
+        seen = np.concatenate((before, seen), axis=-1)
+        before = seen[..., -around:]
+        yield z, heard(layers, np.concatenate((seen, following), axis=-1))
+
+
+def views(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
+    """The frames in chunks, and what the network sees of these [2, L, T]: the vocals, and the rest of the mixture.
+
+    Of the mean of the channels, for what is at the sides is less often the voice that leads; beside how loud the
+    mixture is, in the mean of all bins, there and lately.
+    """
+    level = Lately(bin_hz, MEMORY)
+    for z in chunks(frames, CHUNK):
+        mixture, vocals = (part.mean(axis=0) for part in np.split(z, 2))
+        here = _compressed(mixture).mean(axis=0)
+        usual = (here + level.mean(here, np.ones_like(here))) / 2
+        parts = (_compressed(vocals), _compressed(mixture - vocals))
+        yield z, np.stack([_on_log_axis(part, bin_hz) for part in parts]) / (usual + TINY)
+
+
+def _compressed(z: Complex) -> Real:
+    magnitudes: Real = np.abs(z) ** np.float32(COMPRESSION)
+    return magnitudes
+
+
+def _on_log_axis(values: Real, bin_hz: float) -> Real:
+    """Values of bins [F, T] on the axis of log-frequency [L, T], and 0 where there are no bins."""
+    places = LOWEST * MULTIPLES[0] / bin_hz * 2 ** (np.arange(PLACES[-1] + len(PITCHES)) / OCTAVE)
+    low = np.minimum(places.astype(int), len(values) - 2)
+    part = (places - low)[:, None].astype(np.float32)
+    there = (places <= len(values) - 1)[:, None]
+    between: Real = np.where(there, values[low] * (1 - part) + values[low + 1] * part, np.float32(0))
+    return between
+
+
+class Layer(NamedTuple):
+    """A convolution over pitches, which are padded, and frames, which are not."""
+
+    weight: Real
+    """[channels out, channels in, pitches, frames]"""
+    bias: Real
+    """[channels out, 1, 1]"""
+
+    @property
+    def around(self) -> int:
+        """Frames on either side that it takes."""
+        frames: int = self.weight.shape[-1]
+        return frames // 2
+
+    def __call__(self, x: Real) -> Real:
+        """[channels in, P, T] to [channels out, P, less frames]."""
+        out, _, across, along = self.weight.shape
+        pitches, frames = x.shape[1], x.shape[2] - along + 1
+        x = np.pad(x, ((0, 0), (across // 2, across // 2), (0, 0)))
+        total = np.zeros((out, pitches * frames), np.float32)
+        for t in range(along):
+            rows = [x[:, p : p + pitches, t : t + frames] for p in range(across)]
+            weight = self.weight[..., t].transpose(0, 2, 1).reshape(out, -1)
+            total += weight @ np.concatenate(rows).reshape(weight.shape[1], -1)
+        return total.reshape(out, pitches, frames) + self.bias
+
+
+@lru_cache
+def network() -> list[Layer]:
+    """The layers that ship."""
+    with np.load(Path(__file__).with_name("pitch.npz")) as file:
+        arrays = [file[f"arr_{n}"].astype(np.float32) for n in range(len(file.files))]
+    return [Layer(weight, bias[:, None, None]) for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)]
+
+
+def heard(layers: list[Layer], seen: Real) -> Real:
+    """What the network says [P, T] of what it sees [2, L, as many frames more as it takes on either side]."""
+    first, second, *middle, last = layers
+    x = np.concatenate([seen[:, place : place + len(PITCHES)] for place in PLACES])
+    x = _positive(second(_positive(first(x))))
+    for layer in middle:
+        x = x[..., layer.around : x.shape[-1] - layer.around] + _positive(layer(x))
+    strength: Real = last(x)[0]
+    return strength
+
+
+def _positive(x: Real) -> Real:
+    rectified: Real = np.maximum(x, 0)
+    return rectified
+
+
+def probabilities(strength: Real, following: Real, before: Real) -> tuple[Real, Real]:
+    """Of pitches in frames [P, T], by how strong they are in these [P, T] and in those that follow [P, any].
+
+    `before` is the probabilities [P] in the frame before, by all frames up to it; also returned, for the last frame.
+    """
+    moves = _moves()
+    here, after = (np.exp(x - x.max(axis=0)) for x in (strength, following))
+    forwards, backwards = np.empty_like(here), np.empty_like(here)
+    for t in range(here.shape[1]):
+        before = here[:, t] * (before @ moves)
+        before /= before.sum()
+        forwards[:, t] = before
+    later = np.ones(len(here), np.float32)
+    for t in reversed(range(after.shape[1])):
+        later = moves @ (after[:, t] * later)
+        later /= later.sum()
+    for t in reversed(range(here.shape[1])):
+        backwards[:, t] = later
+        later = moves @ (here[:, t] * later)
+        later /= later.sum()
+    likely = forwards * backwards
+    likely /= likely.sum(axis=0)
+    return likely, before
+
+
+@lru_cache
+def _moves() -> Real:
+    """[P, P]: how likely each pitch is to be another one in the next frame."""
+    places = np.arange(len(PITCHES))
+    moves = STEP ** np.abs(places[:, None] - places)
+    all_moves: Real = ((1 - LEAP) * moves / moves.sum(axis=1, keepdims=True) + LEAP / len(places)).astype(np.float32)
+    return all_moves
