@@ -13,6 +13,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from ftcore import audio, tags
 from ftcore.atomic import make_folder, replacing
@@ -239,6 +240,8 @@ class Separator:
         if rate not in audio.RATES:
             raise FtError(f"{rate} Hz is outside {audio.RATES.start} to {audio.RATES.stop - 1} Hz")
         with contextlib.ExitStack() as stack:
+            # NumPy's own threads would wait for cores on which windows are at work
+            stack.enter_context(threadpool_limits(1, user_api="blas"))
             each = []
             for model, signal in zip(self.models, self.signals, strict=True):
                 windowing = Windowing(crop=signal.crop, pad=signal.pad, batch=self.batch, equalised=signal.tta)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import pytest
 import soundfile
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 import snapshots
 from ftcore import Separator
@@ -300,6 +301,19 @@ def test_progress_ends_at_the_length(tiny_model: Path) -> None:
     assert len(seen) > 3
     assert seen == sorted(seen)
     assert seen[-1] == (2.0, 2.0)
+
+
+def test_products_of_numpy_take_one_thread_meanwhile(tiny_model: Path) -> None:
+    """Windows are at work on the other cores."""
+
+    def threads() -> list[int]:
+        return [library["num_threads"] for library in threadpool_info() if library["user_api"] == "blas"]
+
+    with threadpool_limits(2, user_api="blas"):
+        before, during = threads(), []
+        Separator(tiny_model).separate(noise(8000, 2), 8000, progress=lambda done, total: during.append(threads()))
+        assert during and set(np.ravel(during)) <= {1}
+        assert threads() == before
 
 
 def test_arrays_that_are_no_audio(tiny_model: Path) -> None:
