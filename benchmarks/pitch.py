@@ -22,17 +22,16 @@ from ftcore.errors import FtError
 from ftcore.evaluation import find_pairs, load_pair, usdr
 from ftcore.stft import istft, stft
 
-ALWAYS = (-1.0, 0.0)
-"""As `SINGLE`: whatever there is on harmonics."""
+NEVER, ALWAYS = (2.0, 3.0), (-1.0, 0.0)
+"""As `SINGLE`: several voices may sing, or one does, whatever there is on harmonics."""
 RULES: tuple[tuple[str, dict[str, object]], ...] = (
     ("as it is", {}),
     ("odds times 8 in place of 4", {"ON": 8.0}),
     ("times 2", {"ON": 2.0}),
-    ("times 4 and 0.15, half", {"BESIDE": 0.15, "SHARE": 0.5}),
-    ("from a share of 0.55 to 0.65 on", {"SINGLE": (0.55, 0.65)}),
-    ("from 0.72 to 0.82 on", {"SINGLE": (0.72, 0.82)}),
-    ("however little one pitch explains", {"SINGLE": ALWAYS}),
-    ("the same, times 4 and 0.5, half", {"SINGLE": ALWAYS, "BESIDE": 0.5, "SHARE": 0.5}),
+    ("one voice, however little is explained", {"SINGLE": ALWAYS}),
+    ("several, however much is explained", {"SINGLE": NEVER}),
+    ("several leave vocals as they are", {"SHARE": (0.0, 0.8)}),
+    ("several with 0.5 in place of 0.6", {"BESIDE": (0.5, 0.05)}),
 )
 """Name, and what is another constant in `ftcore.harmonics`."""
 
@@ -78,7 +77,7 @@ def by_true_pitch(truth: Block, mixture: Block, found: Block, rate: int) -> Bloc
     z_truth, z_mixture, z_found = (np.concatenate(list(stft([x], 2 * hop, hop)), -1) for x in (truth, mixture, found))
     on = harmonics.on_harmonics(likely_by_sums(z_truth[:, low], bin_hz), low.stop, bin_hz)
     odds = looks.odds_of_voice(z_mixture[:, low], z_found[:, low])
-    z_found[:, low] += np.float32(harmonics.SHARE) * (harmonics.masked(z_mixture[:, low], odds, on) - z_found[:, low])
+    z_found[:, low] += harmonics.changes(z_mixture[:, low], z_found[:, low], odds, on, single=1.0)
     return np.concatenate(list(istft([z_found], 2 * hop, hop)), -1)[:, : found.shape[1]]
 
 

@@ -1,7 +1,7 @@
 """A look at the pitch of what was found: a single voice is at the harmonics of it, and what is beside them is music.
 
 `ftcore.pitch` says which pitches are likely. Where no single pitch explains what was found lately, as with several
-voices at once, nothing changes.
+voices at once, little changes.
 
 Axes: C channels, P pitches, F bins, T frames.
 """
@@ -25,12 +25,14 @@ TOP = 5500.0
 """Hz up to which vocals change."""
 WIDTH = 1.6
 """Bins from a harmonic on which nothing is of the voice; one bin less, and all is."""
-ON, BESIDE, SHARE = 4.0, 0.05, 0.8
-"""What odds of voice to music are multiplied by on harmonics and beside them, which makes a mask; and how much of the
-vocals becomes the mixture under it."""
 SINGLE = (0.62, 0.72)
-"""Shares of the vocals' power on harmonics, lately, from which on vocals change at all, and by `SHARE`. Power counts by
-the square of the vocals' share of the mixture: what is in doubt may well be music."""
+"""Shares of the vocals' power on harmonics, lately, up to which several voices may sing, and from which on one does.
+Power counts by the square of the vocals' share of the mixture: what is in doubt may well be music."""
+ON = 4.0
+"""What odds of voice to music are multiplied by on harmonics, which makes a mask."""
+BESIDE, SHARE = (0.6, 0.05), (0.5, 0.8)
+"""What odds are multiplied by beside harmonics, and how much of the vocals becomes the mixture under the mask: where
+several may sing, and where one does."""
 
 
 def by_harmonics(separated: Separated, rate: int) -> Separated:
@@ -53,14 +55,19 @@ def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
         odds = odds_of_voice(mixture, vocals)
         power = np.square(magnitude(vocals) * odds / (1 + odds))
         single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
-        yield np.float32(SHARE * single) * (masked(mixture, odds, on) - vocals)
+        yield changes(mixture, vocals, odds, on, float(single))
 
 
-def masked(mixture: Complex, odds: Real, on: Real) -> Complex:
-    """The mixture [C, F, T] under a mask: by the odds of voice, and how much each bin is on harmonics [F, T]."""
-    odds = odds * ON**on * BESIDE ** (1 - on)
-    under: Complex = odds / (1 + odds) * mixture
-    return under
+def changes(mixture: Complex, vocals: Complex, odds: Real, on: Real, single: float) -> Complex:
+    """What vocals change by [C, F, T].
+
+    By the odds of voice and how much bins are on harmonics [F, T], and by how sure it is that one voice sings, 0 to 1.
+    """
+    beside = BESIDE[0] ** (1 - single) * BESIDE[1] ** single
+    share = SHARE[0] * (1 - single) + SHARE[1] * single
+    odds = odds * np.float32(ON) ** on * np.float32(beside) ** (1 - on)
+    change: Complex = np.float32(share) * (odds / (1 + odds) * mixture - vocals)
+    return change
 
 
 def on_harmonics(likely: Real, bins: int, bin_hz: float) -> Real:
