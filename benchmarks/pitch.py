@@ -77,7 +77,7 @@ def by_true_pitch(truth: Block, mixture: Block, found: Block, rate: int) -> Bloc
     z_truth, z_mixture, z_found = (np.concatenate(list(stft([x], 2 * hop, hop)), -1) for x in (truth, mixture, found))
     on = harmonics.on_harmonics(likely_by_sums(z_truth[:, low], bin_hz), low.stop, bin_hz)
     odds = looks.odds_of_voice(z_mixture[:, low], z_found[:, low])
-    z_found[:, low] += harmonics.changes(z_mixture[:, low], z_found[:, low], odds, on, single=1.0)
+    z_found[:, low] += harmonics.change(z_mixture[:, low], z_found[:, low], odds, on, single=1.0)
     return np.concatenate(list(istft([z_found], 2 * hop, hop)), -1)[:, : found.shape[1]]
 
 

@@ -55,10 +55,10 @@ def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
         odds = odds_of_voice(mixture, vocals)
         power = np.square(magnitude(vocals) * odds / (1 + odds))
         single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
-        yield changes(mixture, vocals, odds, on, float(single))
+        yield change(mixture, vocals, odds, on, float(single))
 
 
-def changes(mixture: Complex, vocals: Complex, odds: Real, on: Real, single: float) -> Complex:
+def change(mixture: Complex, vocals: Complex, odds: Real, on: Real, single: float) -> Complex:
     """What vocals change by [C, F, T].
 
     By the odds of voice and how much bins are on harmonics [F, T], and by how sure it is that one voice sings, 0 to 1.
@@ -66,8 +66,8 @@ def changes(mixture: Complex, vocals: Complex, odds: Real, on: Real, single: flo
     beside = BESIDE[0] ** (1 - single) * BESIDE[1] ** single
     share = SHARE[0] * (1 - single) + SHARE[1] * single
     odds = odds * np.float32(ON) ** on * np.float32(beside) ** (1 - on)
-    change: Complex = np.float32(share) * (odds / (1 + odds) * mixture - vocals)
-    return change
+    difference: Complex = np.float32(share) * (odds / (1 + odds) * mixture - vocals)
+    return difference
 
 
 def on_harmonics(likely: Real, bins: int, bin_hz: float) -> Real:
