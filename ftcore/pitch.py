@@ -3,7 +3,8 @@
 It sees both at multiples of each pitch (as Bittner and others 2017, "Deep salience representations for F0 estimation
 in polyphonic music") and says how strong that pitch is. How likely pitches are follows from this and from how pitches
 move: by the forwards-backwards algorithm of hidden Markov models (Baum and others 1970), which here knows a second or
-two of the future. `benchmarks/pitch_network.py` trains the network; its weights are `pitch.npz`.
+two of the future. `benchmarks/pitch_network.py` trains the network; its weights are `pitch.npz`, and
+whoever changes what it sees (here, or `SECONDS` in `ftcore.looks`) trains it anew.
 
 Axes: C channels, P pitches, L places on the axis of log-frequency, F bins, T frames.
 """
