@@ -15,12 +15,13 @@ from unittest import mock
 
 import numpy as np
 
-from benchmarks.pitch_network import likely_by_sums
+from benchmarks.voice_network import likely_by_sums
 from ftcore import harmonics, looks, separator
 from ftcore.decoders import Block
 from ftcore.errors import FtError
 from ftcore.evaluation import find_pairs, load_pair, usdr
 from ftcore.stft import istft, stft
+from ftcore.voice import TOP
 
 NEVER, ALWAYS = (2.0, 3.0), (-1.0, 0.0)
 """As `SINGLE`: several voices may sing, or one does, whatever there is on harmonics."""
@@ -31,6 +32,7 @@ RULES: tuple[tuple[str, dict[str, object]], ...] = (
     ("one voice, however little is explained", {"SINGLE": ALWAYS}),
     ("several, however much is explained", {"SINGLE": NEVER}),
     ("several leave vocals as they are", {"SHARE": (0.0, 0.8)}),
+    ("vocals as loud where nobody sings", {"ENOUGH": 1e-6}),
     ("several with 0.5 in place of 0.6", {"BESIDE": (0.5, 0.05)}),
 )
 """Name, and what is another constant in `ftcore.harmonics`."""
@@ -73,7 +75,7 @@ def by_true_pitch(truth: Block, mixture: Block, found: Block, rate: int) -> Bloc
     """Vocals that are changed by the pitch of the true voice, everywhere."""
     hop = looks.window_of(rate) // 2
     bin_hz = rate / hop / 2
-    low = slice(round(harmonics.TOP / bin_hz) + 1)
+    low = slice(round(TOP / bin_hz) + 1)
     z_truth, z_mixture, z_found = (np.concatenate(list(stft([x], 2 * hop, hop)), -1) for x in (truth, mixture, found))
     on = harmonics.on_harmonics(likely_by_sums(z_truth[:, low], bin_hz), low.stop, bin_hz)
     odds = looks.odds_of_voice(z_mixture[:, low], z_found[:, low])

@@ -20,7 +20,7 @@ Postfilter = Annotated[
     typer.Option(
         "--postfilter/--no-postfilter",
         help="Give what is in doubt to the stem that was louder at that frequency lately, what the music holds again "
-        "and again and what stays in doubt for seconds to the music, and harmonics of a single voice to the vocals; "
+        "and again and what is found where nobody sings to the music, and harmonics of a single voice to the vocals; "
         "default: the model's.",
     ),
 ]

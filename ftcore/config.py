@@ -249,8 +249,8 @@ class SignalConfig:
     """
     postfilter: bool = False
     """Whether doubt goes, by default, to the stem that was louder at that frequency lately (`ftcore.postfilter`), to
-    the music where that comes back (`ftcore.repetition`) or doubt stays for seconds (`ftcore.presence`), and to a
-    single voice at its harmonics (`ftcore.harmonics`).
+    the music where that comes back (`ftcore.repetition`) or nobody sings, and to a single voice at its harmonics
+    (`ftcore.harmonics`).
     """
 
     def __post_init__(self) -> None:

@@ -1,7 +1,7 @@
-"""A look at the pitch of what was found: a single voice is at the harmonics of it, and what is beside them is music.
+"""A look at the voice: where nobody sings it is music, and so is what is beside the harmonics of a single voice.
 
-`ftcore.pitch` says which pitches are likely. Where no single pitch explains what was found lately, as with several
-voices at once, little changes.
+`ftcore.voice` says whether anyone sings and which pitches are likely. Where no single pitch explains what was found
+lately, as with several voices at once, little changes for the latter.
 
 Axes: C channels, P pitches, F bins, T frames.
 """
@@ -10,22 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache, partial
+from itertools import chain, pairwise
 
 import numpy as np
 
-from ftcore.looks import Lately, changed, odds_of_voice, window_of
+from ftcore.looks import TINY, Lately, changed, odds_of_voice, window_of
 from ftcore.pipeline import Separated
-from ftcore.pitch import PITCHES, likely_pitches
 from ftcore.postfilter import magnitude
 from ftcore.stft import Complex, Real
+from ftcore.voice import CHUNK, PITCHES, TOP, voices
 
 MEMORY = 15.0
 """Seconds after which what was heard counts for 1 / e."""
-TOP = 5500.0
-"""Hz up to which vocals change."""
+ENOUGH = 0.45
+"""The share of what was found, of a chunk before to one after (3 s), that is a voice's and from which on vocals stay as
+loud as they are. Below, they are as much quieter."""
 WIDTH = 1.6
 """Bins from a harmonic on which nothing is of the voice; one bin less, and all is."""
-SINGLE = (0.62, 0.72)
+SINGLE = (0.65, 0.75)
 """Shares of the vocals' power on harmonics, lately, up to which several voices may sing, and from which on one does.
 Power counts by the square of the vocals' share of the mixture: what is in doubt may well be music."""
 ON = 4.0
@@ -36,26 +38,52 @@ several may sing, and where one does."""
 
 
 def by_harmonics(separated: Separated, rate: int) -> Separated:
-    """The same separation with other vocals up to `TOP`: in part what they were, in part the mixture under a mask.
+    """The same separation with other vocals: quieter where nobody sings, in part the mixture under a mask up to `TOP`.
 
-    `rate` is in samples per second. Held back are three chunks at most (4.5 s).
+    `rate` is in samples per second. Held back are four chunks at most (6 s).
     """
     n_fft = window_of(rate)
-    bin_hz = rate / n_fft
-    bins = min(round(TOP / bin_hz), n_fft // 2) + 1
-    return changed(separated, n_fft, n_fft // 2, bins, partial(_changes, bin_hz=bin_hz))
+    return changed(separated, n_fft, n_fft // 2, n_fft // 2 + 1, partial(_changes, bin_hz=rate / n_fft))
 
 
 def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
     """Frames [2 * C, F, T] of mixture and vocals, with bins so far apart, to what the vocals change by [C, F, T]."""
+    low = slice(round(TOP / bin_hz) + 1)
     explained = Lately(bin_hz, MEMORY)
-    for z, likely in likely_pitches(frames, bin_hz):
-        mixture, vocals = np.split(z, 2)
-        on = on_harmonics(likely, z.shape[1], bin_hz)
+    for z, likely, share in _shares(frames, bin_hz):
+        mixture, found = np.split(z, 2)
+        vocals = np.minimum(share / np.float32(ENOUGH), 1) * found
+        difference: Complex = vocals - found
+        mixture, vocals = mixture[:, low], vocals[:, low]
+        on = on_harmonics(likely, vocals.shape[1], bin_hz)
         odds = odds_of_voice(mixture, vocals)
         power = np.square(magnitude(vocals) * odds / (1 + odds))
         single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
-        yield change(mixture, vocals, odds, on, float(single))
+        difference[:, low] += change(mixture, vocals, odds, on, float(single))
+        yield difference
+
+
+def _shares(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
+    """In chunks: the frames, how likely each pitch is [P, T], and what share of the power around each is a voice's."""
+    before = np.zeros((2, CHUNK), np.float32)
+    end = (np.empty((0, 0, 0), np.complex64), np.empty((0, 0), np.float32), np.zeros((2, CHUNK), np.float32))
+    for (z, likely, here), (_, _, after) in pairwise(chain(_powers(frames, bin_hz), [end])):
+        around = np.concatenate((before, here, after), axis=1)
+        around = np.pad(around, ((0, 0), (0, 2 * CHUNK + here.shape[1] - around.shape[1])))
+        sung, found = np.lib.stride_tricks.sliding_window_view(around, 2 * CHUNK + 1, axis=1).sum(axis=-1)
+        yield z, likely, sung / (found + TINY)
+        before = here
+
+
+def _powers(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
+    """In chunks: the frames, how likely each pitch is [P, T], and the vocals' power up to `TOP` [2, T].
+
+    Of the power, first what is a voice's, then all.
+    """
+    for z, likely, sung in voices(frames, bin_hz):
+        _, vocals = np.split(z[:, : round(TOP / bin_hz) + 1], 2)
+        found = np.square(magnitude(vocals)).sum(axis=0)
+        yield z, likely, np.stack((sung * found, found))
 
 
 def change(mixture: Complex, vocals: Complex, odds: Real, on: Real, single: float) -> Complex:

@@ -25,7 +25,6 @@ from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
 from ftcore.harmonics import by_harmonics
 from ftcore.pipeline import Grid, Windowing, channel_groups, separate_blocks, single_groups, song_peak
-from ftcore.presence import by_presence
 from ftcore.repetition import by_repetition
 from ftcore.runtime import Model, OnnxModel
 from ftcore.stereo import by_width, left_right, mid_side
@@ -76,8 +75,8 @@ class Separator:
     and the two averaged, for twice the time; of auto's two separations one is played higher and one lower, for no more.
     Either time the network hears it equalised (see `ftcore.equaliser`).
     With `postfilter` what is in doubt goes to the stem that was louder at that frequency lately (see
-    `ftcore.postfilter`), to the music where that comes back (see `ftcore.repetition`) or where vocals are in doubt for
-    seconds (see `ftcore.presence`), and to a single voice at its harmonics, else to the music (see `ftcore.harmonics`).
+    `ftcore.postfilter`), to the music where that comes back (see `ftcore.repetition`) or where nobody sings, and to a
+    single voice at its harmonics, else to the music (see `ftcore.harmonics`).
     `aggression`, in dB, is how much more readily sound counts as voice than the networks say (see
     `ftcore.pipeline.lean`). Raises FtError when a model cannot be opened, UsageError for values out of range.
     """
@@ -271,7 +270,7 @@ class Separator:
                 separated = by_width(estimates, rate) if stereo == "auto" else combine(estimates, "mean")
                 if signal.postfilter:
                     separated = by_repetition(separated, Grid.of(signal, rate), rate)
-                    separated = by_harmonics(by_presence(separated, rate), rate)
+                    separated = by_harmonics(separated, rate)
                 each.append(separated)
             done = 0
             for mixture, vocals in combine(each, self.ensemble):

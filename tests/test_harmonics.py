@@ -11,7 +11,7 @@ from ftcore import harmonics
 from ftcore.decoders import Block
 from ftcore.harmonics import by_harmonics, on_harmonics
 from ftcore.looks import SECONDS
-from ftcore.pitch import CHUNK, PITCHES
+from ftcore.voice import CHUNK, PITCHES
 from tests.conftest import blocks, noise
 
 RATE = 16000
@@ -107,4 +107,4 @@ def test_little_is_held_back() -> None:
             yield block
 
     next(by_harmonics(watched(), RATE))
-    assert sum(read) < (3 * CHUNK + 3) * SECONDS / 2
+    assert sum(read) < (4 * CHUNK + 3) * SECONDS / 2

@@ -11,7 +11,6 @@ from ftcore.decoders import Block
 from ftcore.harmonics import by_harmonics
 from ftcore.looks import changed, chunks
 from ftcore.pipeline import Grid, Separated
-from ftcore.presence import by_presence
 from ftcore.repetition import by_repetition
 from ftcore.stft import Complex
 from tests.conftest import blocks, noise
@@ -22,10 +21,6 @@ Look = Callable[[Separated], Separated]
 
 def repetition(separated: Separated) -> Separated:
     return by_repetition(separated, Grid(n_fft=256, hop=128, bins=129, scale=1.0), RATE)
-
-
-def presence(separated: Separated) -> Separated:
-    return by_presence(separated, RATE)
 
 
 def harmonics(separated: Separated) -> Separated:
@@ -39,7 +34,7 @@ def seen(look: Look, mixture: Block, vocals: Block, size: int = 1000) -> Block:
     return np.concatenate([v for _, v in done], axis=1)
 
 
-@pytest.mark.parametrize("look", [repetition, presence, harmonics])
+@pytest.mark.parametrize("look", [repetition, harmonics])
 @pytest.mark.parametrize("samples", [1, 100, 300, 5000])
 def test_short_songs_and_silence(look: Look, samples: int) -> None:
     mixture, vocals = noise(samples, 1), noise(samples, 1) / np.float32(2)
@@ -50,7 +45,7 @@ def test_short_songs_and_silence(look: Look, samples: int) -> None:
     assert not seen(look, np.zeros_like(mixture), np.zeros_like(mixture)).any()
 
 
-@pytest.mark.parametrize("look", [repetition, presence, harmonics])
+@pytest.mark.parametrize("look", [repetition, harmonics])
 def test_blocks_and_channels_do_not_matter(look: Look) -> None:
     """With a buzz that comes and goes, for longer than any look is held back, and is drowned in the end."""
     time = np.arange(24 * RATE) / RATE

@@ -1,10 +1,11 @@
-"""Which pitch a voice has: a small network looks at what was found and at the rest of the mixture.
+"""Whether anyone sings, and at which pitch: a small network looks at what was found and at the rest of the mixture.
 
 It sees both at multiples of each pitch (as Bittner and others 2017, "Deep salience representations for F0 estimation
-in polyphonic music") and says how strong that pitch is. How likely pitches are follows from this and from how pitches
-move: by the forwards-backwards algorithm of hidden Markov models (Baum and others 1970), which here knows a second or
-two of the future. `benchmarks/pitch_network.py` trains the network; its weights are `pitch.npz`, and
-whoever changes what it sees (here, or `SECONDS` in `ftcore.looks`) trains it anew.
+in polyphonic music"), and says how strong that pitch is and how much of what was found is of a voice. How likely
+pitches are follows from the former and from how pitches move: by the forwards-backwards algorithm of hidden Markov
+models (Baum and others 1970), which here knows a second or two of the future. `benchmarks/voice_network.py` trains the
+network; its weights are `voice.npz`, and whoever changes what it sees (here, or `SECONDS` in `ftcore.looks`) trains it
+anew.
 
 Axes: C channels, P pitches, L places on the axis of log-frequency, F bins, T frames.
 """
@@ -34,36 +35,47 @@ MULTIPLES = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 5.0, 6.0, 7.0, 8.0, 10.0, 1
 """Of a pitch, at which the network looks: what is between harmonics speaks against it."""
 PLACES = np.round(OCTAVE * np.log2(MULTIPLES)).astype(int) - round(OCTAVE * np.log2(MULTIPLES[0]))
 """Of these multiples of the lowest pitch, on the axis of log-frequency."""
+TOP = 5500.0
+"""Hz up to which it looks."""
 COMPRESSION = 2 / 3
 """The power of magnitudes that the network sees."""
+APART = (1, 3, 4, 1)
+"""Frames between those that the layers over time take, and one more."""
 STEP, LEAP = np.exp(-0.5), 0.02
 """How likely a pitch of the next frame is for each 20 cents away, beside the same; and that it is any pitch at all."""
 
 
-def likely_pitches(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
-    """Frames [2 * C, F, T] of mixture and vocals in chunks, and how likely each pitch is in these [P, T].
+def voices(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
+    """Frames [2 * C, F, T] of mixture and vocals in chunks; how likely each pitch is [P, T]; and what is of a voice.
 
-    `bin_hz` is how far bins are apart. Held back are two chunks.
+    The last is a share of the vocals [T], 0 to 1. `bin_hz` is how far bins are apart. Held back are two chunks.
     """
-    before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
-    end = (np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32))
-    for (z, strength), (_, following) in pairwise(chain(strengths(frames, bin_hz), [end])):
-        likely, before = probabilities(strength, following, before)
-        yield z, likely
+    layers = network().over_time
+    likely_before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
+    nothing = (np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32))
+    silence = np.zeros((layers[0].weight.shape[1], 1, around(layers)), np.float32)
+    before = silence
+    for (z, strength, summary), (_, strength_after, after) in pairwise(
+        chain(summaries(frames, bin_hz), [(*nothing, silence)])
+    ):
+        likely, likely_before = probabilities(strength, strength_after, likely_before)
+        after = np.concatenate((after, silence), axis=-1)[..., : silence.shape[-1]]
+        before = np.concatenate((before, summary), axis=-1)
+        yield z, likely, sung(layers, np.concatenate((before, after), axis=-1))
+        before = before[..., -silence.shape[-1] :]
 
 
-def strengths(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
-    """The frames in chunks, and how strong each pitch is in these [P, T]: the logarithm of a likelihood."""
-    layers = network()
-    around = sum(layer.around for layer in layers)
-    silence = np.zeros((2, PLACES[-1] + len(PITCHES), around), np.float32)
+def summaries(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
+    """The frames in chunks; how strong each pitch is in these [P, T]: the logarithm of a likelihood; and a summary."""
+    layers = network().over_pitches
+    silence = np.zeros((2, PLACES[-1] + len(PITCHES), around(layers)), np.float32)
     before = silence
     end = (np.empty((2, 0, 0), np.complex64), silence)
     for (z, seen), (_, following) in pairwise(chain(views(frames, bin_hz), [end])):
-        following = np.concatenate((following, silence), axis=-1)[..., :around]
-        seen = np.concatenate((before, seen), axis=-1)
-        before = seen[..., -around:]
-        yield z, heard(layers, np.concatenate((seen, following), axis=-1))
+        following = np.concatenate((following, silence), axis=-1)[..., : silence.shape[-1]]
+        before = np.concatenate((before, seen), axis=-1)
+        yield z, *heard(layers, np.concatenate((before, following), axis=-1))
+        before = before[..., -silence.shape[-1] :]
 
 
 def views(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:
@@ -74,7 +86,7 @@ def views(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, R
     """
     level = Lately(bin_hz, MEMORY)
     for z in chunks(frames, CHUNK):
-        mixture, vocals = (part.mean(axis=0) for part in np.split(z, 2))
+        mixture, vocals = (part[:, : round(TOP / bin_hz) + 1].mean(axis=0) for part in np.split(z, 2))
         here = _compressed(mixture).mean(axis=0)
         usual = (here + level.mean(here, np.ones_like(here))) / 2
         parts = (_compressed(vocals), _compressed(mixture - vocals))
@@ -103,43 +115,80 @@ class Layer(NamedTuple):
     """[channels out, channels in, pitches, frames]"""
     bias: Real
     """[channels out, 1, 1]"""
+    apart: int = 1
+    """How many frames lie between those that it takes, and one more."""
 
     @property
     def around(self) -> int:
         """Frames on either side that it takes."""
         frames: int = self.weight.shape[-1]
-        return frames // 2
+        return frames // 2 * self.apart
 
     def __call__(self, x: Real) -> Real:
         """[channels in, P, T] to [channels out, P, less frames]."""
         out, _, across, along = self.weight.shape
-        pitches, frames = x.shape[1], x.shape[2] - along + 1
+        pitches, frames = x.shape[1], x.shape[2] - 2 * self.around
         x = np.pad(x, ((0, 0), (across // 2, across // 2), (0, 0)))
         total = np.zeros((out, pitches * frames), np.float32)
         for t in range(along):
-            rows = [x[:, p : p + pitches, t : t + frames] for p in range(across)]
+            first = t * self.apart
+            rows = [x[:, p : p + pitches, first : first + frames] for p in range(across)]
             weight = self.weight[..., t].transpose(0, 2, 1).reshape(out, -1)
             total += weight @ np.concatenate(rows).reshape(weight.shape[1], -1)
         return total.reshape(out, pitches, frames) + self.bias
 
+    def added(self, x: Real) -> Real:
+        """What comes out, rectified, and what went in."""
+        same: Real = x[..., self.around : x.shape[-1] - self.around] + _positive(self(x))
+        return same
+
+
+class Network(NamedTuple):
+    """Layers, of which the last of either part has no rectifier."""
+
+    over_pitches: list[Layer]
+    over_time: list[Layer]
+
 
 @lru_cache
-def network() -> list[Layer]:
-    """The layers that ship."""
-    with np.load(Path(__file__).with_name("pitch.npz")) as file:
+def network() -> Network:
+    """What ships."""
+    with np.load(Path(__file__).with_name("voice.npz")) as file:
         arrays = [file[f"arr_{n}"].astype(np.float32) for n in range(len(file.files))]
-    return [Layer(weight, bias[:, None, None]) for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)]
+    layers = [Layer(weight, bias[:, None, None]) for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)]
+    time = [layer._replace(apart=apart) for layer, apart in zip(layers[-len(APART) :], APART, strict=True)]
+    return Network(layers[: -len(APART)], time)
 
 
-def heard(layers: list[Layer], seen: Real) -> Real:
-    """What the network says [P, T] of what it sees [2, L, as many frames more as it takes on either side]."""
+def around(layers: list[Layer]) -> int:
+    """Frames on either side that they take one after the other."""
+    return sum(layer.around for layer in layers)
+
+
+def heard(layers: list[Layer], seen: Real) -> tuple[Real, Real]:
+    """How strong each pitch is [P, T], by what the network sees [2, L, as many frames more as it takes on either side].
+
+    And a summary [3 * channels, 1, T] of what else it found: in the mean of all pitches, at most, and at strong ones.
+    """
     first, second, *middle, last = layers
     x = np.concatenate([seen[:, place : place + len(PITCHES)] for place in PLACES])
     x = _positive(second(_positive(first(x))))
     for layer in middle:
-        x = x[..., layer.around : x.shape[-1] - layer.around] + _positive(layer(x))
+        x = layer.added(x)
     strength: Real = last(x)[0]
-    return strength
+    likely = np.exp(strength - strength.max(axis=0))
+    parts = (x.mean(axis=1), x.max(axis=1), (x * (likely / likely.sum(axis=0))).sum(axis=1))
+    return strength, np.concatenate(parts)[:, None]
+
+
+def sung(layers: list[Layer], summary: Real) -> Real:
+    """How much of what was found is of a voice [T], by a summary [channels, 1, as many frames more on either side]."""
+    first, *middle, last = layers
+    x = _positive(first(summary))
+    for layer in middle:
+        x = layer.added(x)
+    share: Real = 1 / (1 + np.exp(-last(x)[0, 0]))
+    return share
 
 
 def _positive(x: Real) -> Real:

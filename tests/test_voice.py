@@ -1,17 +1,30 @@
-"""Pitches of voices: what the network sees and says, and how pitches move."""
+"""Whether anyone sings, and at which pitch: what the network sees and says, and how pitches move."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from ftcore import pitch
+from ftcore import voice
 from ftcore.looks import SECONDS
-from ftcore.pitch import CHUNK, MULTIPLES, PITCHES, PLACES, Layer, heard, likely_pitches, network, probabilities, views
 from ftcore.stft import Complex, Real
+from ftcore.voice import (
+    CHUNK,
+    MULTIPLES,
+    PITCHES,
+    PLACES,
+    Layer,
+    around,
+    heard,
+    network,
+    probabilities,
+    sung,
+    views,
+    voices,
+)
 
 BINS, BIN_HZ = 512, 1 / SECONDS
-LOWEST_SEEN = pitch.LOWEST * MULTIPLES[0]
+LOWEST_SEEN = voice.LOWEST * MULTIPLES[0]
 FLAT = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
 
 
@@ -32,8 +45,8 @@ def hiss(frames: int = CHUNK) -> Complex:
 
 def pitch_found(mixture: Complex, vocals: Complex) -> Real:
     """The likeliest in each frame, in Hz."""
-    chunks = likely_pitches(iter([np.concatenate((mixture, vocals))]), BIN_HZ)
-    return np.concatenate([PITCHES[likely.argmax(axis=0)] for _, likely in chunks])
+    chunks = voices(iter([np.concatenate((mixture, vocals))]), BIN_HZ)
+    return np.concatenate([PITCHES[likely.argmax(axis=0)] for _, likely, _ in chunks])
 
 
 def likely(strength: Real) -> Real:
@@ -63,7 +76,7 @@ def test_a_voice_that_is_mostly_missed_still_has_its_pitch() -> None:
 def test_the_network_sees_both_parts_at_multiples_of_pitches() -> None:
     ((_, seen),) = views(iter([np.concatenate((tones(330.0), tones(330.0) * 0.6))]), BIN_HZ)
     vocals, rest = seen[..., 0]
-    np.testing.assert_allclose(rest, vocals * (0.4 / 0.6) ** pitch.COMPRESSION, rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(rest, vocals * (0.4 / 0.6) ** voice.COMPRESSION, rtol=1e-3, atol=1e-6)
     row = int(np.abs(PITCHES - 330.0).argmin())
     for multiple, place in zip(MULTIPLES, PLACES, strict=True):
         low, here, high = (vocals[place + row + away] for away in (-3, 0, 3))
@@ -73,10 +86,20 @@ def test_the_network_sees_both_parts_at_multiples_of_pitches() -> None:
 
 def test_nothing_is_seen_above_the_highest_frequency() -> None:
     ((_, seen),) = views(iter([np.ones((4, 100, 3), np.complex64)]), BIN_HZ)
-    top = LOWEST_SEEN * 2 ** (np.arange(seen.shape[1]) / pitch.OCTAVE) > 99 * BIN_HZ
+    top = LOWEST_SEEN * 2 ** (np.arange(seen.shape[1]) / voice.OCTAVE) > 99 * BIN_HZ
     assert top.any()
     np.testing.assert_array_equal(seen[:, top], 0)
     assert (seen[0, ~top] > 0).all()
+
+
+def test_what_is_above_the_top_is_not_seen() -> None:
+    low = round(voice.TOP / BIN_HZ) + 1
+    z = np.ones((4, BINS, 3), np.complex64)
+    louder = z.copy()
+    louder[:, low:] *= 100
+    for _, seen in views(iter([z]), BIN_HZ):
+        for _, same in views(iter([louder]), BIN_HZ):
+            np.testing.assert_array_equal(same, seen)
 
 
 def test_a_layer_is_a_convolution() -> None:
@@ -91,15 +114,41 @@ def test_a_layer_is_a_convolution() -> None:
         assert y[out, p, t] == pytest.approx(expected, abs=1e-4)
 
 
+def test_a_layer_may_take_frames_that_are_apart() -> None:
+    weight = np.array([1.0, 10.0, 100.0], np.float32).reshape(1, 1, 1, 3)
+    layer = Layer(weight, np.zeros((1, 1, 1), np.float32), apart=4)
+    assert layer.around == 4
+    x = np.arange(12, dtype=np.float32).reshape(1, 1, 12)
+    np.testing.assert_array_equal(
+        layer(x)[0, 0], [x[0, 0, t] + 10 * x[0, 0, t + 4] + 100 * x[0, 0, t + 8] for t in range(4)]
+    )
+    np.testing.assert_array_equal(layer.added(x), x[..., 4:8] + layer(x))
+
+
 def test_strengths_do_not_depend_on_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(1)
     seen = rng.random((2, PLACES[-1] + len(PITCHES), 50), np.float32)
-    around = sum(layer.around for layer in network())
-    whole = heard(network(), np.pad(seen, ((0, 0), (0, 0), (around, around))))
+    layers = network().over_pitches
+    whole = heard(layers, np.pad(seen, ((0, 0), (0, 0), (around(layers),) * 2)))
     pieces = np.split(seen, [20, 40], axis=-1)
-    monkeypatch.setattr(pitch, "views", lambda frames, bin_hz: ((np.empty(0), piece) for piece in pieces))
-    strength = np.concatenate([s for _, s in pitch.strengths(iter([]), BIN_HZ)], axis=-1)
-    np.testing.assert_allclose(strength, whole, atol=1e-4)
+    monkeypatch.setattr(voice, "views", lambda frames, bin_hz: ((np.empty(0), piece) for piece in pieces))
+    _, *found = zip(*voice.summaries(iter([]), BIN_HZ), strict=True)
+    for part, expected in zip(found, whole, strict=True):
+        np.testing.assert_allclose(np.concatenate(part, axis=-1), expected, atol=1e-4)
+
+
+def test_shares_do_not_depend_on_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
+    layers = network().over_time
+    rng = np.random.default_rng(2)
+    frames = 2 * CHUNK + 10
+    summary = rng.random((layers[0].weight.shape[1], 1, frames), np.float32)
+    strength = rng.random((len(PITCHES), frames), np.float32)
+    whole = sung(layers, np.pad(summary, ((0, 0), (0, 0), (around(layers),) * 2)))
+    assert whole.shape == (frames,) and whole.std() > 1e-3 and ((whole > 0) & (whole < 1)).all()
+    pieces = [(np.empty(0), strength[:, n : n + CHUNK], summary[..., n : n + CHUNK]) for n in range(0, frames, CHUNK)]
+    monkeypatch.setattr(voice, "summaries", lambda frames, bin_hz: iter(pieces))
+    shares = np.concatenate([share for *_, share in voices(iter([]), BIN_HZ)])
+    np.testing.assert_allclose(shares, whole, atol=1e-5)
 
 
 def test_pitches_move_in_small_steps_and_the_future_counts() -> None:
