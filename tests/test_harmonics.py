@@ -67,7 +67,8 @@ def test_music_beside_a_voice_leaves_it_and_what_is_missing_of_it_comes_back(hz:
 def test_music_that_was_found_goes_where_nobody_sings(monkeypatch: pytest.MonkeyPatch) -> None:
     sung = np.concatenate((voice(200.0, seconds=8), np.zeros((2, 8 * RATE), np.float32)), axis=1)
     music = np.concatenate((chords(8) / np.float32(2), chords(8)), axis=1)
-    found = sung + np.float32(0.3) * music
+    left = np.float32(0.3) * music
+    found = sung + left
     song, pause = slice(RATE, 7 * RATE), slice(9 * RATE, 15 * RATE)
     looked = filtered(sung + music, found)
     assert share(looked[:, song], sung[:, song]) > 0.95
