@@ -66,13 +66,17 @@ def test_music_beside_a_voice_leaves_it_and_what_is_missing_of_it_comes_back(hz:
 
 def test_music_that_was_found_goes_where_nobody_sings(monkeypatch: pytest.MonkeyPatch) -> None:
     sung = np.concatenate((voice(200.0, seconds=8), np.zeros((2, 8 * RATE), np.float32)), axis=1)
-    music = np.concatenate((chords(8) / np.float32(2), chords(8)), axis=1)
+    time = np.arange(16 * RATE) / RATE
+    whistle = np.tile((0.02 * np.sin(2 * np.pi * 7000 * time)).astype(np.float32), (2, 1))
+    music = np.concatenate((chords(8) / np.float32(2), chords(8)), axis=1) + whistle
     left = np.float32(0.3) * music
     found = sung + left
     song, pause = slice(RATE, 7 * RATE), slice(9 * RATE, 15 * RATE)
     looked = filtered(sung + music, found)
     assert share(looked[:, song], sung[:, song]) > 0.95
     assert np.sum(looked[:, pause] ** 2) < 0.4 * np.sum(found[:, pause] ** 2)
+    assert share(looked[:, song], whistle[:, song]) == pytest.approx(0.3, abs=0.01)  # no pitch is looked for there
+    assert share(looked[:, pause], whistle[:, pause]) < 0.2
     monkeypatch.setattr(harmonics, "ENOUGH", 1e-6)
     assert np.sum(filtered(sung + music, found)[:, pause] ** 2) > 0.6 * np.sum(found[:, pause] ** 2)
 
