@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache, partial
-from itertools import chain, pairwise
 
 import numpy as np
 
-from ftcore.looks import TINY, Lately, changed, odds_of_voice, window_of
+from ftcore.looks import TINY, Lately, changed, in_context, odds_of_voice, window_of
 from ftcore.pipeline import Separated
 from ftcore.postfilter import magnitude
 from ftcore.stft import Complex, Real
@@ -40,7 +39,7 @@ several may sing, and where one does."""
 def by_harmonics(separated: Separated, rate: int) -> Separated:
     """The same separation with other vocals: quieter where nobody sings, in part the mixture under a mask up to `TOP`.
 
-    `rate` is in samples per second. Held back are four chunks at most (6 s).
+    `rate` is in samples per second. Held back are five chunks at most (7.5 s).
     """
     n_fft = window_of(rate)
     return changed(separated, n_fft, n_fft // 2, n_fft // 2 + 1, partial(_changes, bin_hz=rate / n_fft))
@@ -65,14 +64,10 @@ def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
 
 def _shares(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
     """In chunks: the frames, how likely each pitch is [P, T], and what share of the power around each is a voice's."""
-    before = np.zeros((2, CHUNK), np.float32)
-    end = (np.empty((0, 0, 0), np.complex64), np.empty((0, 0), np.float32), np.zeros((2, CHUNK), np.float32))
-    for (z, likely, here), (_, _, after) in pairwise(chain(_powers(frames, bin_hz), [end])):
-        around = np.concatenate((before, here, after), axis=1)
-        around = np.pad(around, ((0, 0), (0, 2 * CHUNK + here.shape[1] - around.shape[1])))
-        sung, found = np.lib.stride_tricks.sliding_window_view(around, 2 * CHUNK + 1, axis=1).sum(axis=-1)
-        yield z, likely, sung / (found + TINY)
-        before = here
+    powers = (((z, likely), power) for z, likely, power in _powers(frames, bin_hz))
+    for (z, likely), power in in_context(powers, CHUNK):
+        of_voice, found = np.lib.stride_tricks.sliding_window_view(power, 2 * CHUNK + 1, axis=1).sum(axis=-1)
+        yield z, likely, of_voice / (found + TINY)
 
 
 def _powers(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain, pairwise
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +17,8 @@ from ftcore.decoders import Block
 from ftcore.pipeline import Separated, pair, smooth
 from ftcore.postfilter import magnitude
 from ftcore.stft import Complex, Real, istft, stft
+
+Part = TypeVar("Part")
 
 SECONDS = 4096 / 44100
 """A window: short enough for pitches that move, long enough to tell harmonics apart."""
@@ -62,6 +66,23 @@ def chunks(frames: Iterable[Complex], size: int) -> Iterator[Complex]:
         count += z.shape[-1]
     if count:
         yield np.concatenate(held, axis=-1)
+
+
+def in_context(parts: Iterable[tuple[Part, Real]], around: int) -> Iterator[tuple[Part, Real]]:
+    """Chunks and values of them [..., T]: the same chunks, and values of as many frames more before and after them.
+
+    These are 0 before the first and after the last. One chunk is held back, so none but the last may have fewer frames
+    than are `around`.
+    """
+    before: Real | None = None
+    for this, following in pairwise(chain(parts, [None])):
+        assert this is not None
+        part, here = this
+        silence = np.zeros((*here.shape[:-1], around), np.float32)
+        after = silence if following is None else np.concatenate((following[1], silence), axis=-1)[..., :around]
+        both = np.concatenate((silence if before is None else before, here), axis=-1)
+        yield part, np.concatenate((both, after), axis=-1)
+        before = both[..., both.shape[-1] - around :]
 
 
 @dataclass

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ftcore.looks import TINY, Lately, chunks
+from ftcore.looks import TINY, Lately, chunks, in_context
 from ftcore.stft import Complex, Real
 
 CHUNK = 32
@@ -48,34 +48,22 @@ STEP, LEAP = np.exp(-0.5), 0.02
 def voices(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
     """Frames [2 * C, F, T] of mixture and vocals in chunks; how likely each pitch is [P, T]; and what is of a voice.
 
-    The last is a share of the vocals [T], 0 to 1. `bin_hz` is how far bins are apart. Held back are two chunks.
+    The last is a share of the vocals [T], 0 to 1. `bin_hz` is how far bins are apart. Held back are three chunks.
     """
     layers = network().over_time
-    likely_before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
-    nothing = (np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32))
-    silence = np.zeros((layers[0].weight.shape[1], 1, around(layers)), np.float32)
-    before = silence
-    for (z, strength, summary), (_, strength_after, after) in pairwise(
-        chain(summaries(frames, bin_hz), [(*nothing, silence)])
-    ):
-        likely, likely_before = probabilities(strength, strength_after, likely_before)
-        after = np.concatenate((after, silence), axis=-1)[..., : silence.shape[-1]]
-        before = np.concatenate((before, summary), axis=-1)
-        yield z, likely, sung(layers, np.concatenate((before, after), axis=-1))
-        before = before[..., -silence.shape[-1] :]
+    summed_up = (((z, strength), summary) for z, strength, summary in summaries(frames, bin_hz))
+    before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
+    end = ((np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32)), before)
+    for ((z, strength), summary), ((_, following), _) in pairwise(chain(in_context(summed_up, around(layers)), [end])):
+        likely, before = probabilities(strength, following, before)
+        yield z, likely, sung(layers, summary)
 
 
 def summaries(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
     """The frames in chunks; how strong each pitch is in these [P, T]: the logarithm of a likelihood; and a summary."""
     layers = network().over_pitches
-    silence = np.zeros((2, PLACES[-1] + len(PITCHES), around(layers)), np.float32)
-    before = silence
-    end = (np.empty((2, 0, 0), np.complex64), silence)
-    for (z, seen), (_, following) in pairwise(chain(views(frames, bin_hz), [end])):
-        following = np.concatenate((following, silence), axis=-1)[..., : silence.shape[-1]]
-        before = np.concatenate((before, seen), axis=-1)
-        yield z, *heard(layers, np.concatenate((before, following), axis=-1))
-        before = before[..., -silence.shape[-1] :]
+    for z, seen in in_context(views(frames, bin_hz), around(layers)):
+        yield z, *heard(layers, seen)
 
 
 def views(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real]]:

@@ -9,7 +9,7 @@ import pytest
 
 from ftcore.decoders import Block
 from ftcore.harmonics import by_harmonics
-from ftcore.looks import changed, chunks
+from ftcore.looks import changed, chunks, in_context
 from ftcore.pipeline import Grid, Separated
 from ftcore.repetition import by_repetition
 from ftcore.stft import Complex
@@ -83,3 +83,15 @@ def test_frames_by_chunks() -> None:
         assert [part.shape[1] for part in found] == [4, 4, 2]
         np.testing.assert_array_equal(np.concatenate(found, axis=1), z)
     assert list(chunks(iter([z[:, :0]]), 4)) == []
+
+
+@pytest.mark.parametrize("frames", [1, 4, 5, 8, 11])
+@pytest.mark.parametrize("around", [0, 3, 4])
+def test_chunks_in_context(frames: int, around: int) -> None:
+    values = np.arange(1, 2 * frames + 1, dtype=np.float32).reshape(2, frames)
+    begins = range(0, frames, 4)
+    whole = np.pad(values, ((0, 0), (around, around)))
+    seen = list(in_context(((n, values[:, n : n + 4]) for n in begins), around))
+    assert [n for n, _ in seen] == list(begins)
+    for n, context in seen:
+        np.testing.assert_array_equal(context, whole[:, n : min(n + 4, frames) + 2 * around])
