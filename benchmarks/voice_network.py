@@ -38,7 +38,6 @@ from ftcore.postfilter import magnitude
 from ftcore.stft import Complex, Real, stft
 from ftcore.training.presets import preset
 from ftcore.voice import (
-    APART,
     COMPRESSION,
     MULTIPLES,
     PITCHES,
@@ -80,6 +79,8 @@ CHANNELS, KERNELS = 24, ((1, 1), (5, 3), (5, 5), (5, 7))
 """Of the layers between the first and that which says pitches, over pitches and frames."""
 TIME_CHANNELS, TIME_KERNEL = 32, 7
 """Of the layers before that which says whether anyone sings, over frames."""
+APART = (1, 3, 4, 1)
+"""How many frames lie between those that these and that one take, and one more."""
 DROPOUT = 0.2
 """Of what these take."""
 BATCH, FRAMES = 5, 128
@@ -281,10 +282,10 @@ class Network(nn.Module):
         self.eval()
         middle, time = ([fuse_conv_bn_eval(*layer) for layer in part] for part in (self.middle, self.time))  # type: ignore[misc]
         over_pitches, over_time = (
-            [Layer(*(x.detach().numpy() for x in (c.weight, c.bias[:, None, None]))) for c in part]
+            [Layer(c.weight.detach().numpy(), c.bias.detach().numpy()[:, None, None], c.dilation[1]) for c in part]
             for part in ([self.first, *middle, self.pitch], [*time, self.share])
         )
-        return Layers(over_pitches, [layer._replace(apart=n) for layer, n in zip(over_time, APART, strict=True)])
+        return Layers(over_pitches, over_time)
 
 
 def normalised(before: int, after: int, kernel: tuple[int, int], apart: int = 1) -> nn.Sequential:
@@ -400,7 +401,7 @@ def save(path: Path, layers: Layers) -> None:
     each = [*layers.over_pitches, *layers.over_time]
     arrays = [array.astype(np.float16) for layer in each for array in (layer.weight, layer.bias.ravel())]
     with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez(file, *arrays)
+        np.savez(file, *arrays, apart=[layer.apart for layer in layers.over_time])
 
 
 if __name__ == "__main__":

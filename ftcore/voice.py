@@ -39,8 +39,6 @@ TOP = 5500.0
 """Hz up to which it looks."""
 COMPRESSION = 2 / 3
 """The power of magnitudes that the network sees."""
-APART = (1, 3, 4, 1)
-"""Frames between those that the layers over time take, and one more."""
 STEP, LEAP = np.exp(-0.5), 0.02
 """How likely a pitch of the next frame is for each 20 cents away, beside the same; and that it is any pitch at all."""
 
@@ -142,10 +140,12 @@ class Network(NamedTuple):
 def network() -> Network:
     """What ships."""
     with np.load(Path(__file__).with_name("voice.npz")) as file:
-        arrays = [file[f"arr_{n}"].astype(np.float32) for n in range(len(file.files))]
+        over_time = file["apart"]
+        arrays = [file[f"arr_{n}"].astype(np.float32) for n in range(len(file.files) - 1)]
     layers = [Layer(weight, bias[:, None, None]) for weight, bias in zip(arrays[::2], arrays[1::2], strict=True)]
-    time = [layer._replace(apart=apart) for layer, apart in zip(layers[-len(APART) :], APART, strict=True)]
-    return Network(layers[: -len(APART)], time)
+    first = len(layers) - len(over_time)
+    last = [layer._replace(apart=int(apart)) for layer, apart in zip(layers[first:], over_time, strict=True)]
+    return Network(layers[:first], last)
 
 
 def around(layers: list[Layer]) -> int:

@@ -10,7 +10,8 @@ import pytest
 from ftcore import harmonics
 from ftcore.decoders import Block
 from ftcore.harmonics import by_harmonics, on_harmonics
-from ftcore.looks import SECONDS
+from ftcore.looks import SECONDS, chunks
+from ftcore.stft import Complex, Real
 from ftcore.voice import CHUNK, PITCHES
 from tests.conftest import blocks, noise
 
@@ -79,6 +80,33 @@ def test_music_that_was_found_goes_where_nobody_sings(monkeypatch: pytest.Monkey
     assert share(looked[:, pause], whistle[:, pause]) < 0.2
     monkeypatch.setattr(harmonics, "ENOUGH", 1e-6)
     assert np.sum(filtered(sung + music, found)[:, pause] ** 2) > 0.6 * np.sum(found[:, pause] ** 2)
+
+
+def test_a_moment_without_a_voice_is_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second in which nothing is a voice's stays as loud as it was; in two seconds vocals are quieter."""
+
+    def shares(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
+        sung = np.ones(8 * CHUNK, np.float32)
+        sung[CHUNK : CHUNK + 20] = sung[5 * CHUNK : 5 * CHUNK + 44] = 0
+        for n, z in enumerate(chunks(frames, CHUNK)):
+            yield (
+                z,
+                np.full((len(PITCHES), z.shape[-1]), 1 / len(PITCHES), np.float32),
+                sung[n * CHUNK :][: z.shape[-1]],
+            )
+
+    monkeypatch.setattr(harmonics, "voices", shares)
+    monkeypatch.setattr(harmonics, "SHARE", (0.0, 0.0))  # no mask
+    found = noise(round(8 * CHUNK * SECONDS / 2 * RATE) - RATE, 2)
+    looked = filtered(found * np.float32(2), found)
+
+    def kept(frame: int) -> float:
+        around = slice(round((frame - 2) * SECONDS / 2 * RATE), round((frame + 2) * SECONDS / 2 * RATE))
+        return share(looked[:, around], found[:, around])
+
+    assert kept(CHUNK + 10) == pytest.approx(1.0, abs=0.01)
+    assert kept(5 * CHUNK + 22) == pytest.approx((2 * CHUNK + 1 - 44) / (2 * CHUNK + 1) / harmonics.ENOUGH, abs=0.1)
+    assert kept(3 * CHUNK) == pytest.approx(1.0, abs=0.01)
 
 
 def test_several_voices_at_once_lose_less_than_a_single_one_would(monkeypatch: pytest.MonkeyPatch) -> None:
