@@ -21,7 +21,7 @@ from ftcore.decoders import Block
 from ftcore.errors import FtError
 from ftcore.evaluation import find_pairs, load_pair, usdr
 from ftcore.stft import istft, stft
-from ftcore.voice import TOP
+from ftcore.voice import low_bins
 
 NEVER, ALWAYS = (2.0, 3.0), (-1.0, 0.0)
 """As `SINGLE`: several voices may sing, or one does, whatever there is on harmonics."""
@@ -53,19 +53,19 @@ def main() -> None:
 
 
 def measure(pairs: Path, model: str) -> list[list[float]]:
-    """By pair and rule: the gain in dB over what is found without a look at the pitch. Raises FtError."""
+    """By pair and rule: the gain in dB over what is found without a look at the voice. Raises FtError."""
     model_separator = separator.Separator(model)
     gains = []
     for track in find_pairs(pairs):
         pair = load_pair(track)
         truth, mixture, rate = pair.stems["vocals"], pair.mixture, pair.rate
-        with mock.patch.object(separator, "by_harmonics", lambda separated, rate: separated):
+        with mock.patch.object(separator, "by_voice", lambda separated, rate: separated):
             found = model_separator.separate(mixture, rate)["vocals"]
         before = usdr(truth, found)
         row = []
         for _, constants in RULES:
             with mock.patch.dict(vars(harmonics), constants):
-                looked = np.concatenate([v for _, v in harmonics.by_harmonics(iter([(mixture, found)]), rate)], -1)
+                looked = np.concatenate([v for _, v in harmonics.by_voice(iter([(mixture, found)]), rate)], -1)
             row.append(usdr(truth, looked) - before)
         gains.append([*row, usdr(truth, by_true_pitch(truth, mixture, found, rate)) - before])
     return gains
@@ -75,7 +75,7 @@ def by_true_pitch(truth: Block, mixture: Block, found: Block, rate: int) -> Bloc
     """Vocals that are changed by the pitch of the true voice, everywhere."""
     hop = looks.window_of(rate) // 2
     bin_hz = rate / hop / 2
-    low = slice(round(TOP / bin_hz) + 1)
+    low = low_bins(bin_hz)
     z_truth, z_mixture, z_found = (np.concatenate(list(stft([x], 2 * hop, hop)), -1) for x in (truth, mixture, found))
     on = harmonics.on_harmonics(likely_by_sums(z_truth[:, low], bin_hz), low.stop, bin_hz)
     odds = looks.odds_of_voice(z_mixture[:, low], z_found[:, low])

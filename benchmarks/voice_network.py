@@ -42,10 +42,9 @@ from ftcore.voice import (
     MULTIPLES,
     PITCHES,
     PLACES,
-    TOP,
     Layer,
-    around,
     heard,
+    low_bins,
     probabilities,
     sung,
     views,
@@ -55,8 +54,10 @@ from ftcore.voice import Network as Layers
 RATE, SECONDS = 44100, 10
 MUSIC = ("train-instrumental", "train-bands", "synthetic-instrumental", "synthetic-metal")
 VOICES = ("train-vocal", "train-singers", "train-singers", "synthetic-vocal")
-BACKING = (*VOICES, "synthetic-backing")
+SEVERAL = (*VOICES, "synthetic-backing")
+"""Of caches: music, and voices that sing alone and that sing together."""
 LEVELS = (-12.0, 2.0)
+"""Of voices beside the music, in dB."""
 P_PAUSE, PAUSE = 0.6, (2.5, 8.0)
 """How many items have a moment in which nobody sings, and how long that is, in seconds."""
 MISSED, MISSED_BY = (-12.0, -2.0), 8.0
@@ -79,15 +80,15 @@ CHANNELS, KERNELS = 24, ((1, 1), (5, 3), (5, 5), (5, 7))
 """Of the layers between the first and that which says pitches, over pitches and frames."""
 TIME_CHANNELS, TIME_KERNEL = 32, 7
 """Of the layers before that which says whether anyone sings, over frames."""
-APART = (1, 3, 4, 1)
-"""How many frames lie between those that these and that one take, and one more."""
+APART = (1, 3, 4)
+"""How many frames lie between those that these take, and one more."""
 DROPOUT = 0.2
 """Of what these take."""
 BATCH, FRAMES = 5, 128
-EDGE = 24
+EDGE = sum(TIME_KERNEL // 2 * apart for apart in APART)
 """Frames at either end of a crop in which too little is known to say whether anyone sings."""
 LEARNING_RATE, WARMUP = 3e-3, 50
-SILENCE = 30
+SILENCE = EDGE + sum(along // 2 for _, along in KERNELS)
 """Frames before and after an item, as many as the network takes."""
 SHARP = 0.5
 """The standard deviation, in pitches, of what counts as the true pitch in training."""
@@ -137,7 +138,7 @@ def draw(work: Path, out: Path, seed: int, count: int) -> None:
         caches = [work / "cache" / f"{name}-{RATE}" for name in names]
         return Library([track for cache in caches for track in open_library(cache, RATE).tracks])
 
-    music, one, several = library(MUSIC), library(VOICES), library(BACKING)
+    music, one, several = library(MUSIC), library(VOICES), library(SEVERAL)
     model = separator.Separator("starter")
     out.mkdir(parents=True, exist_ok=True)
     for n in range(count):
@@ -146,7 +147,7 @@ def draw(work: Path, out: Path, seed: int, count: int) -> None:
         item = draw_item(rng, music, one if single else several, mix(single), RATE, SECONDS * RATE)
         vocal = item.vocal * pause(rng) if rng.random() < P_PAUSE else item.vocal
         mixture = item.instrumental + vocal
-        with mock.patch.object(separator, "by_harmonics", lambda separated, rate: separated):
+        with mock.patch.object(separator, "by_voice", lambda separated, rate: separated):
             found = model.separate(mixture, RATE)["vocals"]
         index, weight = true_pitch(vocal)
         for name, wave in (("found", found), ("missed", missed(rng, found, vocal))):
@@ -183,7 +184,7 @@ def pause(rng: np.random.Generator) -> Real:
 
 def kept_of(mixture: Wave, vocals: Wave, voice: Wave) -> tuple[Real, Real]:
     """How much of what was found is of the voice, and how loud it is, in each frame."""
-    whole, found, true = (low_bins(wave) for wave in (mixture, vocals, voice))
+    whole, found, true = (frames_of(wave) for wave in (mixture, vocals, voice))
     power = np.square(magnitude(found)).sum(axis=0)
     common = (found.conj() * true).real.mean(axis=0).sum(axis=0)
     loud = power / (np.square(magnitude(whole)).sum(axis=0).mean() + looks.TINY)
@@ -192,13 +193,13 @@ def kept_of(mixture: Wave, vocals: Wave, voice: Wave) -> tuple[Real, Real]:
 
 def seen_of(mixture: Wave, vocals: Wave) -> Real:
     """What the network sees of a mixture and of what was found in it."""
-    frames = np.concatenate((low_bins(mixture), low_bins(vocals)))
+    frames = np.concatenate((frames_of(mixture), frames_of(vocals)))
     return np.concatenate([seen for _, seen in views([frames], bin_hz())], axis=-1)
 
 
 def true_pitch(voice: Wave) -> tuple[npt.NDArray[np.int64], Real]:
     """Of a voice, in each frame, and how much that counts."""
-    z = low_bins(voice)
+    z = frames_of(voice)
     likely = likely_by_sums(z, bin_hz())
     index = likely.argmax(axis=0)
     near = np.abs(np.arange(len(PITCHES))[:, None] - index) <= NEAR
@@ -214,10 +215,10 @@ def bin_hz() -> float:
     return RATE / looks.window_of(RATE)
 
 
-def low_bins(wave: Wave) -> Complex:
+def frames_of(wave: Wave) -> Complex:
     """Frames [C, F, T] up to where the voice's pitch is looked for."""
     n_fft = looks.window_of(RATE)
-    return np.concatenate(list(stft([wave], n_fft, n_fft // 2)), axis=-1)[:, : round(TOP / bin_hz()) + 1]
+    return np.concatenate(list(stft([wave], n_fft, n_fft // 2)), axis=-1)[:, low_bins(bin_hz())]
 
 
 def likely_by_sums(vocals: Complex, bin_hz: float) -> Real:
@@ -258,7 +259,7 @@ class Network(nn.Module):
         self.pitch = nn.Conv2d(CHANNELS, 1, 1)
         self.time = nn.ModuleList(
             normalised(TIME_CHANNELS if n else 3 * CHANNELS, TIME_CHANNELS, (1, TIME_KERNEL), apart)
-            for n, apart in enumerate(APART[:-1])
+            for n, apart in enumerate(APART)
         )
         self.share = nn.Conv2d(TIME_CHANNELS, 1, 1)
 
@@ -388,9 +389,8 @@ def figures(layers: Layers, item: Item) -> Figures:
     """In an item that has silence before and after it."""
     strength, summary = heard(layers.over_pitches, item.seen.astype(np.float32))
     share = sung(layers.over_time, summary)
-    inner = slice(SILENCE, len(item.pitch) - SILENCE)
-    outer = slice(SILENCE - around(layers.over_pitches), len(item.pitch) - SILENCE - around(layers.over_pitches))
-    near = np.abs(strength[:, outer].argmax(axis=0) - item.pitch[inner]) <= NEAR
+    inner = slice(SILENCE, -SILENCE)
+    near = np.abs(strength[:, EDGE:-EDGE].argmax(axis=0) - item.pitch[inner]) <= NEAR
     weight, kept, loud = item.weight[inner], item.kept[inner], item.loud[inner]
     most = loud * np.square(1 - kept)
     return Figures(*(float(x.sum()) for x in (near * weight, weight, most - loud * np.square(share - kept), most)))

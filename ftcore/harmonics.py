@@ -17,7 +17,7 @@ from ftcore.looks import TINY, Lately, changed, in_context, odds_of_voice, windo
 from ftcore.pipeline import Separated
 from ftcore.postfilter import magnitude
 from ftcore.stft import Complex, Real
-from ftcore.voice import CHUNK, PITCHES, TOP, voices
+from ftcore.voice import CHUNK, PITCHES, low_bins, voices
 
 MEMORY = 15.0
 """Seconds after which what was heard counts for 1 / e."""
@@ -36,8 +36,8 @@ BESIDE, SHARE = (0.6, 0.05), (0.5, 0.8)
 several may sing, and where one does."""
 
 
-def by_harmonics(separated: Separated, rate: int) -> Separated:
-    """The same separation with other vocals: quieter where nobody sings, in part the mixture under a mask up to `TOP`.
+def by_voice(separated: Separated, rate: int) -> Separated:
+    """The same separation with other vocals: quieter where nobody sings, in part the mixture under a mask at low bins.
 
     `rate` is in samples per second. Held back are five chunks at most (7.5 s).
     """
@@ -47,7 +47,7 @@ def by_harmonics(separated: Separated, rate: int) -> Separated:
 
 def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
     """Frames [2 * C, F, T] of mixture and vocals, with bins so far apart, to what the vocals change by [C, F, T]."""
-    low = slice(round(TOP / bin_hz) + 1)
+    low = low_bins(bin_hz)
     explained = Lately(bin_hz, MEMORY)
     for z, likely, share in _shares(frames, bin_hz):
         mixture, found = np.split(z, 2)
@@ -71,12 +71,12 @@ def _shares(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex,
 
 
 def _powers(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
-    """In chunks: the frames, how likely each pitch is [P, T], and the vocals' power up to `TOP` [2, T].
+    """In chunks: the frames, how likely each pitch is [P, T], and the power of the vocals' low bins [2, T].
 
     Of the power, first what is a voice's, then all.
     """
     for z, likely, sung in voices(frames, bin_hz):
-        _, vocals = np.split(z[:, : round(TOP / bin_hz) + 1], 2)
+        _, vocals = np.split(z[:, low_bins(bin_hz)], 2)
         found = np.square(magnitude(vocals)).sum(axis=0)
         yield z, likely, np.stack((sung * found, found))
 

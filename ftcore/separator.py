@@ -23,7 +23,7 @@ from ftcore.decoders import BLOCK, BitDepth, Block
 from ftcore.encoders import FORMATS, Format, Spool, check_format, encode, full_scale
 from ftcore.ensemble import Ensemble, combine
 from ftcore.errors import FtError, UsageError
-from ftcore.harmonics import by_harmonics
+from ftcore.harmonics import by_voice
 from ftcore.pipeline import Grid, Windowing, channel_groups, separate_blocks, single_groups, song_peak
 from ftcore.repetition import by_repetition
 from ftcore.runtime import Model, OnnxModel
@@ -270,7 +270,7 @@ class Separator:
                 separated = by_width(estimates, rate) if stereo == "auto" else combine(estimates, "mean")
                 if signal.postfilter:
                     separated = by_repetition(separated, Grid.of(signal, rate), rate)
-                    separated = by_harmonics(separated, rate)
+                    separated = by_voice(separated, rate)
                 each.append(separated)
             done = 0
             for mixture, vocals in combine(each, self.ensemble):

@@ -51,10 +51,15 @@ def voices(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, 
     layers = network().over_time
     summed_up = (((z, strength), summary) for z, strength, summary in summaries(frames, bin_hz))
     before = np.full(len(PITCHES), 1 / len(PITCHES), np.float32)
-    end = ((np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32)), before)
+    end = ((np.empty((2, 0, 0), np.complex64), np.empty((len(PITCHES), 0), np.float32)), np.empty(0, np.float32))
     for ((z, strength), summary), ((_, following), _) in pairwise(chain(in_context(summed_up, around(layers)), [end])):
         likely, before = probabilities(strength, following, before)
         yield z, likely, sung(layers, summary)
+
+
+def low_bins(bin_hz: float) -> slice:
+    """The bins up to `TOP`."""
+    return slice(round(TOP / bin_hz) + 1)
 
 
 def summaries(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
@@ -72,7 +77,7 @@ def views(frames: Iterable[Complex], bin_hz: float) -> Iterator[tuple[Complex, R
     """
     level = Lately(bin_hz, MEMORY)
     for z in chunks(frames, CHUNK):
-        mixture, vocals = (part[:, : round(TOP / bin_hz) + 1].mean(axis=0) for part in np.split(z, 2))
+        mixture, vocals = (part[:, low_bins(bin_hz)].mean(axis=0) for part in np.split(z, 2))
         here = _compressed(mixture).mean(axis=0)
         usual = (here + level.mean(here, np.ones_like(here))) / 2
         parts = (_compressed(vocals), _compressed(mixture - vocals))

@@ -9,7 +9,7 @@ import pytest
 
 from ftcore import harmonics
 from ftcore.decoders import Block
-from ftcore.harmonics import by_harmonics, on_harmonics
+from ftcore.harmonics import by_voice, on_harmonics
 from ftcore.looks import SECONDS, chunks
 from ftcore.stft import Complex, Real
 from ftcore.voice import CHUNK, PITCHES
@@ -43,7 +43,7 @@ def chords(seconds: float) -> Block:
 
 
 def filtered(mixture: Block, vocals: Block) -> Block:
-    return np.concatenate([v for _, v in by_harmonics(blocks(mixture, vocals), RATE)], axis=1)
+    return np.concatenate([v for _, v in by_voice(blocks(mixture, vocals), RATE)], axis=1)
 
 
 def error_db(found: Block, truth: Block) -> float:
@@ -158,5 +158,5 @@ def test_little_is_held_back() -> None:
             read.append(block[0].shape[1] / RATE)
             yield block
 
-    next(by_harmonics(watched(), RATE))
+    next(by_voice(watched(), RATE))
     assert sum(read) < (5 * CHUNK + 3) * SECONDS / 2

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from ftcore.decoders import Block
-from ftcore.harmonics import by_harmonics
+from ftcore.harmonics import by_voice
 from ftcore.looks import changed, chunks, in_context
 from ftcore.pipeline import Grid, Separated
 from ftcore.repetition import by_repetition
@@ -24,7 +24,7 @@ def repetition(separated: Separated) -> Separated:
 
 
 def harmonics(separated: Separated) -> Separated:
-    return by_harmonics(separated, RATE)
+    return by_voice(separated, RATE)
 
 
 def seen(look: Look, mixture: Block, vocals: Block, size: int = 1000) -> Block:
