@@ -33,6 +33,7 @@ from ftcore.atomic import replacing
 from ftcore.data import effects
 from ftcore.data.library import Library, Wave, open_library
 from ftcore.data.mixing import MixConfig, draw_item
+from ftcore.errors import FtError
 from ftcore.harmonics import on_harmonics
 from ftcore.postfilter import magnitude
 from ftcore.stft import Complex, Real, stft
@@ -113,7 +114,10 @@ def main() -> None:
     training.add_argument("--steps", type=int, default=3600)
     training.set_defaults(run=lambda args: train(args.items, args.out, args.seed, args.steps))
     args = parser.parse_args()
-    args.run(args)
+    try:
+        args.run(args)
+    except FtError as error:
+        raise SystemExit(str(error)) from None
 
 
 class Item(NamedTuple):
@@ -298,8 +302,10 @@ def normalised(before: int, after: int, kernel: tuple[int, int], apart: int = 1)
 
 
 def train(folder: Path, out: Path, seed: int, steps: int) -> None:
-    """Train on all draws but every 25th, and print what it is worth on those."""
+    """Train on all draws but every 25th, and print what it is worth on those. Raises FtError."""
     files = sorted(folder.glob("*.npz"))
+    if len(files) < 4:
+        raise FtError(f"{folder}: fewer than two draws")
     held_out = set(sorted({draw_of(path) for path in files})[::25])
     items = [read(path) for path in files if draw_of(path) not in held_out]
     others = [read(path) for path in files if draw_of(path) in held_out]
