@@ -6,7 +6,7 @@ WORK is what `benchmarks/starter_data.py` wrote; PAIRS are real songs. Every row
 thread for as many steps as fit into so many seconds of processor time, which a few steps tell beforehand; the learning
 rate decays to zero within them. Its gain, vocals uSDR over the mixture's own, is
 measured on the validation split, on pairs of sources that it was trained on (what it could learn at all), and on
-the real songs. `docs/model.md` holds the table.
+the real songs. `docs/experiments.md` holds the table.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 
 PAIRS are folders of mixture, vocals and instrumental, as for `ft evaluate`. Prints the gain in the vocals' uSDR of
 `ftcore/harmonics.py` as it is, with one or the other of its constants changed, and with the pitch of the true voice,
-which nobody knows. `docs/model.md` holds the table.
+which nobody knows. `docs/pipeline.md` holds the table.
 """
 
 from __future__ import annotations

@@ -30,6 +30,7 @@ from ftcore.training.settings import parse_setting, resolve
 from ftcore.training.state import RunState
 from ftcore.training.validate import load_pairs
 from tests.conftest import TINY, TINY_SIGNAL, noise
+from tests.test_cli import ROOT
 
 RATE = TINY_SIGNAL.sample_rate
 TINY_RUN = dataclasses.replace(
@@ -264,6 +265,16 @@ def test_settings_lie_over_file_over_preset(tmp_path: Path) -> None:
     saved = tmp_path / "config.json"
     saved.write_text(json.dumps(config.to_dict()))
     assert resolve("supervised", "original", None, saved) == config
+
+
+def test_the_settings_of_what_ships_are_settings_of_today() -> None:
+    """`docs/model.md` names them; a preset that changes must not change them."""
+    files = {file.name: resolve("supervised", "starter", file=file) for file in (ROOT / "benchmarks/starter").iterdir()}
+    assert set(re.findall(r"`(run\d+\.toml)`", (ROOT / "docs/model.md").read_text())) == set(files)
+    for config in files.values():
+        assert config.network.without_dropout() == preset("starter", "supervised").network.without_dropout()
+        assert config.phases[-1].until == config.steps
+    assert files["run4.toml"].mix.vocal.resample == (0.6, 1.3)
 
 
 @pytest.mark.parametrize(
