@@ -45,10 +45,8 @@ def changed(
             waiting.append(np.concatenate(block))
             yield waiting[-1]
 
-    above = n_fft // 2 + 1 - bins
     changes = look(z[:, :bins] for z in stft(both(), n_fft, hop))
-    whole = (np.pad(z, ((0, 0), (0, above), (0, 0))) for z in changes)
-    for block, change in pair(waiting, istft(whole, n_fft, hop)):
+    for block, change in pair(waiting, istft(changes, n_fft, hop)):
         mixture, vocals = np.split(block, 2)
         yield mixture, vocals + change
 

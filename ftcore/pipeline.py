@@ -86,7 +86,7 @@ class Grid:
 
     def waves(self, frames: Iterable[Complex]) -> Iterator[Block]:
         """The inverse."""
-        return istft((_high(z, self.n_fft // 2 + 1) * np.float32(self.scale) for z in frames), self.n_fft, self.hop)
+        return istft((z * np.float32(self.scale) for z in frames), self.n_fft, self.hop)
 
 
 def smooth(size: float) -> int:

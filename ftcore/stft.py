@@ -21,6 +21,9 @@ FLOOR = 0.1
 """Least divisor of the overlap-add. Only the last frame reaches the samples past its centre, with ever
 less weight; dividing by that would blow up errors, so that there the output fades out instead."""
 
+AT_ONCE = 16
+"""Frames that are turned back together: their waves take memory."""
+
 
 def stft(blocks: Iterable[Real], n_fft: int, hop: int) -> Iterator[Complex]:
     """Turn blocks [..., samples] into frames [..., F, T], each as soon as it is complete."""
@@ -45,13 +48,14 @@ def stft(blocks: Iterable[Real], n_fft: int, hop: int) -> Iterator[Complex]:
 def istft(frames: Iterable[Complex], n_fft: int, hop: int) -> Iterator[Real]:
     """Turn frames [..., F, T] back into blocks [..., samples], by weighted overlap-add.
 
-    Yields (total T - 1) * hop + n_fft/2 samples in all: at least as many as `stft` was given.
+    F may differ from n_fft/2 + 1: bins that are missing are zero, those above are left out. Yields
+    (total T - 1) * hop + n_fft/2 samples in all: at least as many as `stft` was given.
     """
     window = hann(n_fft)
     total: Real | None = None  # what later frames can still add to, from the first sample not yet yielded
     weight = np.zeros(n_fft, np.float32)
     skip = n_fft // 2  # samples before the start of the signal
-    for z in frames:
+    for z in (z[..., i : i + AT_ONCE] for z in frames for i in range(0, z.shape[-1], AT_ONCE)):
         ready = z.shape[-1] * hop
         if total is None:
             total = np.zeros((*z.shape[:-2], n_fft), np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from ftcore.stft import istft, stft
+from ftcore.stft import AT_ONCE, istft, stft
 from tests.conftest import noise
 
 
@@ -28,6 +28,18 @@ def test_round_trip_and_independence_of_the_cuts(samples: int, hop: int) -> None
     assert y.shape[-1] >= samples
     inside = (whole.shape[-1] - 1) * hop  # past the last frame's centre the output may fade
     np.testing.assert_allclose(y[:, :inside], x[:, :inside], atol=1e-6)
+
+
+def test_another_number_of_bins() -> None:
+    """Bins that are missing are zero, those above are left out; and many frames at once are the same as a few."""
+    z = np.concatenate(list(stft([noise(30000, 2)], 512, 256)), axis=-1)
+    assert z.shape[-1] > 4 * AT_ONCE
+    low = z.copy()
+    low[:, 100:] = 0
+    more = np.pad(z, ((0, 0), (0, 43), (0, 0)), constant_values=1)
+    for given, meant in ((z[:, :100], low), (more, z)):
+        waves = [np.concatenate(list(istft(frames, 512, 256)), axis=-1) for frames in ([given], cut(meant, 5))]
+        np.testing.assert_array_equal(*waves)
 
 
 @pytest.mark.parametrize("samples", [300, 1024, 5001])
