@@ -55,7 +55,7 @@ def istft(frames: Iterable[Complex], n_fft: int, hop: int) -> Iterator[Real]:
     total: Real | None = None  # what later frames can still add to, from the first sample not yet yielded
     weight = np.zeros(n_fft, np.float32)
     skip = n_fft // 2  # samples before the start of the signal
-    for z in (z[..., i : i + AT_ONCE] for z in frames for i in range(0, z.shape[-1], AT_ONCE)):
+    for z in (part[..., i : i + AT_ONCE] for part in frames for i in range(0, part.shape[-1], AT_ONCE)):
         ready = z.shape[-1] * hop
         if total is None:
             total = np.zeros((*z.shape[:-2], n_fft), np.float32)
