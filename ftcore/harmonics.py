@@ -1,7 +1,7 @@
 """A look at the voice: where nobody sings it is music, and so is what is beside the harmonics of a single voice.
 
 `ftcore.voice` says whether anyone sings and which pitches are likely. Where no single pitch explains what was found
-lately, as with several voices at once, little changes for the latter.
+lately, as with several voices at once, little changes for the latter. Who is in the middle is more readily taken for one.
 
 Axes: C channels, P pitches, F bins, T frames.
 """
@@ -29,6 +29,9 @@ WIDTH = 1.6
 SINGLE = (0.65, 0.75)
 """Shares of the vocals' power on harmonics, lately, up to which several voices may sing, and from which on one does.
 Power counts by the square of the vocals' share of the mixture: what is in doubt may well be music."""
+MIDDLE, ALONE = (0.9, 0.95), 0.2
+"""Shares of that power that are the same in all channels, lately: from the first to the second, what counts as one
+voice needs ever less on harmonics, in the end so much less. Doubles and backing voices are at the sides."""
 ON = 4.0
 """What odds of voice to music are multiplied by on harmonics, which makes a mask."""
 BESIDE, SHARE = (0.6, 0.05), (0.5, 0.8)
@@ -48,7 +51,7 @@ def by_voice(separated: Separated, rate: int) -> Separated:
 def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
     """Frames [2 * C, F, T] of mixture and vocals, with bins so far apart, to what the vocals change by [C, F, T]."""
     low = low_bins(bin_hz)
-    explained = Lately(bin_hz, MEMORY)
+    alone = Alone(bin_hz)
     for z, likely, share in _shares(frames, bin_hz):
         mixture, found = np.split(z, 2)
         vocals = np.minimum(share / np.float32(ENOUGH), 1) * found
@@ -56,9 +59,7 @@ def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
         mixture, vocals = mixture[:, low], vocals[:, low]
         on = on_harmonics(likely, vocals.shape[1], bin_hz)
         odds = odds_of_voice(mixture, vocals)
-        power = np.square(magnitude(vocals) * odds / (1 + odds))
-        single = np.interp(explained.mean((on * power).sum(axis=0), power.sum(axis=0)), SINGLE, (0.0, 1.0))
-        difference[:, low] += change(mixture, vocals, odds, on, float(single))
+        difference[:, low] += change(mixture, vocals, odds, on, alone.surely(vocals, odds, on))
         yield difference
 
 
@@ -79,6 +80,23 @@ def _powers(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex,
         _, vocals = np.split(z[:, low_bins(bin_hz)], 2)
         found = np.square(magnitude(vocals)).sum(axis=0)
         yield z, likely, np.stack((sung * found, found))
+
+
+class Alone:
+    """Whether one voice sings, by what was heard lately."""
+
+    def __init__(self, bin_hz: float) -> None:
+        """Nothing was heard. Bins are so far apart."""
+        self._explained, self._centred = Lately(bin_hz, MEMORY), Lately(bin_hz, MEMORY)
+
+    def surely(self, vocals: Complex, odds: Real, on: Real) -> float:
+        """How surely, 0 to 1, with what is heard now: vocals [C, F, T], their odds and what is on harmonics [F, T]."""
+        sure = odds / (1 + odds)
+        power, middle = (np.square(part * sure) for part in (magnitude(vocals), np.abs(vocals.mean(axis=0))))
+        total = power.sum(axis=0)
+        explained = self._explained.mean((on * power).sum(axis=0), total)
+        centred = self._centred.mean(middle.sum(axis=0), total)
+        return float(np.interp(explained + np.interp(centred, MIDDLE, (0.0, ALONE)), SINGLE, (0.0, 1.0)))
 
 
 def change(mixture: Complex, vocals: Complex, odds: Real, on: Real, single: float) -> Complex:

@@ -118,6 +118,20 @@ def test_several_voices_at_once_lose_less_than_a_single_one_would(monkeypatch: p
     assert error_db(looked, stacked) < error_db(as_single, stacked) - 6.0
 
 
+def test_a_voice_at_the_sides_is_more_readily_taken_for_another() -> None:
+    """More is left there of a second voice than in the middle, where one is thought to sing."""
+    lead, second = voice(200.0, 0.0), np.float32(0.8) * voice(267.0, 0.0)
+    music = noise(LENGTH * RATE, 2) / np.float32(4)
+    left = []
+    for sides in (np.float32([[1], [1]]), np.float32([[1], [-1]])):
+        both = lead + sides * second
+        looked = filtered(both + music, both)
+        left.append(share(looked[:, -2 * RATE :], (sides * second)[:, -2 * RATE :]))
+        assert share(looked, lead) > 0.9
+    assert left[0] < 0.75 * left[1]
+    assert left[1] > 0.9
+
+
 def test_music_that_is_left_tells_little_of_how_many_sing() -> None:
     """A third of the power found is of music, which is in doubt everywhere: still a single voice."""
     sung, music = voice(220.0), noise(LENGTH * RATE, 2)
