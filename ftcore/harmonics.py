@@ -1,7 +1,8 @@
 """A look at the voice: where nobody sings it is music, and so is what is beside the harmonics of a single voice.
 
 `ftcore.voice` says whether anyone sings and which pitches are likely. Where no single pitch explains what was found
-lately, as with several voices at once, little changes for the latter. Who is in the middle is more readily taken for one.
+lately, as with several voices at once, little changes for the latter; voices in the middle are more readily taken for
+one than others.
 
 Axes: C channels, P pitches, F bins, T frames.
 """

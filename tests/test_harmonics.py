@@ -123,7 +123,7 @@ def test_a_voice_at_the_sides_is_more_readily_taken_for_another() -> None:
     lead, second = voice(200.0, 0.0), np.float32(0.8) * voice(267.0, 0.0)
     music = noise(LENGTH * RATE, 2) / np.float32(4)
     left = []
-    for sides in (np.float32([[1], [1]]), np.float32([[1], [-1]])):
+    for sides in np.array([[[1], [1]], [[1], [-1]]], np.float32):
         both = lead + sides * second
         looked = filtered(both + music, both)
         left.append(share(looked[:, -2 * RATE :], (sides * second)[:, -2 * RATE :]))
