@@ -30,9 +30,10 @@ WIDTH = 1.6
 SINGLE = (0.65, 0.75)
 """Shares of the vocals' power on harmonics, lately, up to which several voices may sing, and from which on one does.
 Power counts by the square of the vocals' share of the mixture: what is in doubt may well be music."""
-MIDDLE, ALONE = (0.9, 0.95), 0.2
-"""Shares of that power that are the same in all channels, lately: from the first to the second, what counts as one
-voice needs ever less on harmonics, in the end so much less. Doubles and backing voices are at the sides."""
+SIDES, ALONE, MONO = (0.05, 0.1), 0.2, 0.01
+"""Doubles and backing voices are at the sides. Where less of that power than the first share differs between channels,
+`ALONE` less on harmonics is enough for a single voice; from the second share on it is not. Nor is it in mono, which
+tells nothing: the mixture's own share counts in full from `MONO` on."""
 ON = 4.0
 """What odds of voice to music are multiplied by on harmonics, which makes a mask."""
 BESIDE, SHARE = (0.6, 0.05), (0.5, 0.8)
@@ -60,7 +61,7 @@ def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:
         mixture, vocals = mixture[:, low], vocals[:, low]
         on = on_harmonics(likely, vocals.shape[1], bin_hz)
         odds = odds_of_voice(mixture, vocals)
-        difference[:, low] += change(mixture, vocals, odds, on, alone.surely(vocals, odds, on))
+        difference[:, low] += change(mixture, vocals, odds, on, alone.surely(mixture, vocals, odds, on))
         yield difference
 
 
@@ -88,16 +89,24 @@ class Alone:
 
     def __init__(self, bin_hz: float) -> None:
         """Nothing was heard. Bins are so far apart."""
-        self._explained, self._centred = Lately(bin_hz, MEMORY), Lately(bin_hz, MEMORY)
+        self._explained, self._sides, self._song_sides = (Lately(bin_hz, MEMORY) for _ in range(3))
 
-    def surely(self, vocals: Complex, odds: Real, on: Real) -> float:
-        """How surely, 0 to 1, with what is heard now: vocals [C, F, T], their odds and what is on harmonics [F, T]."""
-        sure = odds / (1 + odds)
-        power, middle = (np.square(part * sure) for part in (magnitude(vocals), np.abs(vocals.mean(axis=0))))
-        total = power.sum(axis=0)
-        explained = self._explained.mean((on * power).sum(axis=0), total)
-        centred = self._centred.mean(middle.sum(axis=0), total)
-        return float(np.interp(explained + np.interp(centred, MIDDLE, (0.0, ALONE)), SINGLE, (0.0, 1.0)))
+    def surely(self, mixture: Complex, vocals: Complex, odds: Real, on: Real) -> float:
+        """How surely, 0 to 1: with frames [C, F, T] heard now, their odds and how much bins are on harmonics [F, T]."""
+        weight = np.square(odds / (1 + odds))
+        power, sides = powers(vocals)
+        explained = self._explained.mean((on * weight * power).sum(axis=0), (weight * power).sum(axis=0))
+        apart = self._sides.mean((weight * sides).sum(axis=0), (weight * power).sum(axis=0))
+        power, sides = powers(mixture)
+        stereo = min(self._song_sides.mean(sides.sum(axis=0), power.sum(axis=0)) / MONO, 1.0)
+        less = stereo * np.interp(apart, SIDES, (ALONE, 0.0))
+        return float(np.interp(explained + less, SINGLE, (0.0, 1.0)))
+
+
+def powers(z: Complex) -> tuple[Real, Real]:
+    """Of frames [C, F, T] the power, and that of what is not the same in all channels [F, T]."""
+    power = np.square(magnitude(z))
+    return power, power - np.square(np.abs(z.mean(axis=0)))
 
 
 def change(mixture: Complex, vocals: Complex, odds: Real, on: Real, single: float) -> Complex:
