@@ -20,6 +20,8 @@ from ftcore.postfilter import magnitude
 from ftcore.stft import Complex, Real
 from ftcore.voice import CHUNK, PITCHES, low_bins, voices
 
+TOP = 24000.0
+"""Hz up to which vocals change: what is above nobody hears, and it takes memory."""
 MEMORY = 15.0
 """Seconds after which what was heard counts for 1 / e."""
 ENOUGH = 0.45
@@ -47,7 +49,8 @@ def by_voice(separated: Separated, rate: int) -> Separated:
     `rate` is in samples per second. Held back are five chunks at most (7.5 s).
     """
     n_fft = window_of(rate)
-    return changed(separated, n_fft, n_fft // 2, n_fft // 2 + 1, partial(_changes, bin_hz=rate / n_fft))
+    bins = min(round(TOP * n_fft / rate), n_fft // 2) + 1
+    return changed(separated, n_fft, n_fft // 2, bins, partial(_changes, bin_hz=rate / n_fft))
 
 
 def _changes(frames: Iterator[Complex], bin_hz: float) -> Iterator[Complex]:

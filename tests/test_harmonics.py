@@ -109,6 +109,23 @@ def test_a_moment_without_a_voice_is_no_pause(monkeypatch: pytest.MonkeyPatch) -
     assert kept(3 * CHUNK) == pytest.approx(1.0, abs=0.01)
 
 
+def test_nothing_changes_where_nobody_hears(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found in a song of 96 kHz is of nobody: tones of 20 and 30 kHz."""
+    monkeypatch.setattr(
+        harmonics,
+        "voices",
+        lambda frames, _: (
+            (z, np.zeros((len(PITCHES), z.shape[-1]), np.float32), np.zeros(z.shape[-1], np.float32))
+            for z in chunks(frames, CHUNK)
+        ),
+    )
+    time = np.arange(2 * 96000) / 96000
+    low, high = (np.tile(np.sin(2 * np.pi * hz * time), (2, 1)).astype(np.float32) for hz in (20000, 30000))
+    looked = np.concatenate([v for _, v in by_voice(blocks(low + high, low + high), 96000)], axis=1)
+    assert share(looked, high) > 0.99
+    assert share(looked, low) < 0.01
+
+
 def test_several_voices_at_once_lose_less_than_a_single_one_would(monkeypatch: pytest.MonkeyPatch) -> None:
     stacked = voice(150.0, 0.0) + voice(197.0, 0.0) + voice(233.0, 0.0) + voice(311.0, 0.0)
     music = noise(LENGTH * RATE, 2) / np.float32(4)
