@@ -21,7 +21,7 @@ FLOOR = 0.1
 """Least divisor of the overlap-add. Only the last frame reaches the samples past its centre, with ever
 less weight; dividing by that would blow up errors, so that there the output fades out instead."""
 
-AT_ONCE = 16
+AT_ONCE = 32
 """Frames that are turned back together: their waves take memory."""
 
 

@@ -33,7 +33,7 @@ def test_round_trip_and_independence_of_the_cuts(samples: int, hop: int) -> None
 def test_another_number_of_bins() -> None:
     """Bins that are missing are zero, those above are left out; and many frames at once are the same as a few."""
     z = np.concatenate(list(stft([noise(30000, 2)], 512, 256)), axis=-1)
-    assert z.shape[-1] > 4 * AT_ONCE
+    assert z.shape[-1] > 3 * AT_ONCE
     low = z.copy()
     low[:, 100:] = 0
     more = np.pad(z, ((0, 0), (0, 43), (0, 0)), constant_values=1)
