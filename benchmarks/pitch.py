@@ -32,6 +32,7 @@ RULES: tuple[tuple[str, dict[str, object]], ...] = (
     ("one voice, however little is explained", {"SINGLE": ALWAYS}),
     ("several, however much is explained", {"SINGLE": NEVER}),
     ("several leave vocals as they are", {"SHARE": (0.0, 0.8)}),
+    ("wherever voices stand", {"ALONE": 0.0}),
     ("vocals as loud where nobody sings", {"ENOUGH": 1e-6}),
     ("several with 0.5 in place of 0.6", {"BESIDE": (0.5, 0.05)}),
 )

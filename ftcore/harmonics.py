@@ -92,21 +92,22 @@ class Alone:
 
     def __init__(self, bin_hz: float) -> None:
         """Nothing was heard. Bins are so far apart."""
-        self._explained, self._sides, self._song_sides = (Lately(bin_hz, MEMORY) for _ in range(3))
+        self._explained, self._apart, self._stereo = (Lately(bin_hz, MEMORY) for _ in range(3))
 
     def surely(self, mixture: Complex, vocals: Complex, odds: Real, on: Real) -> float:
         """How surely, 0 to 1: with frames [C, F, T] heard now, their odds and how much bins are on harmonics [F, T]."""
         weight = np.square(odds / (1 + odds))
-        power, sides = powers(vocals)
-        explained = self._explained.mean((on * weight * power).sum(axis=0), (weight * power).sum(axis=0))
-        apart = self._sides.mean((weight * sides).sum(axis=0), (weight * power).sum(axis=0))
-        power, sides = powers(mixture)
-        stereo = min(self._song_sides.mean(sides.sum(axis=0), power.sum(axis=0)) / MONO, 1.0)
+        power, sides = (weight * part for part in power_and_sides(vocals))
+        total = power.sum(axis=0)
+        explained = self._explained.mean((on * power).sum(axis=0), total)
+        apart = self._apart.mean(sides.sum(axis=0), total)
+        power, sides = power_and_sides(mixture)
+        stereo = min(self._stereo.mean(sides.sum(axis=0), power.sum(axis=0)) / MONO, 1.0)
         less = stereo * np.interp(apart, SIDES, (ALONE, 0.0))
         return float(np.interp(explained + less, SINGLE, (0.0, 1.0)))
 
 
-def powers(z: Complex) -> tuple[Real, Real]:
+def power_and_sides(z: Complex) -> tuple[Real, Real]:
     """Of frames [C, F, T] the power, and that of what is not the same in all channels [F, T]."""
     power = np.square(magnitude(z))
     return power, power - np.square(np.abs(z.mean(axis=0)))

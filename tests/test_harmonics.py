@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
@@ -46,6 +46,17 @@ def filtered(mixture: Block, vocals: Block) -> Block:
     return np.concatenate([v for _, v in by_voice(blocks(mixture, vocals), RATE)], axis=1)
 
 
+def saying(sung: Real) -> Callable[[Iterator[Complex], float], Iterator[tuple[Complex, Real, Real]]]:
+    """In place of `voices`: every pitch is as likely, and so much of what was found is a voice's [T]."""
+
+    def voices(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
+        for n, z in enumerate(chunks(frames, CHUNK)):
+            likely = np.full((len(PITCHES), z.shape[-1]), 1 / len(PITCHES), np.float32)
+            yield z, likely, sung[n * CHUNK :][: z.shape[-1]]
+
+    return voices
+
+
 def error_db(found: Block, truth: Block) -> float:
     return float(10 * np.log10(np.sum((found - truth) ** 2) / np.sum(truth**2)))
 
@@ -84,18 +95,9 @@ def test_music_that_was_found_goes_where_nobody_sings(monkeypatch: pytest.Monkey
 
 def test_a_moment_without_a_voice_is_no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """A second in which nothing is a voice's stays as loud as it was; in two seconds vocals are quieter."""
-
-    def shares(frames: Iterator[Complex], bin_hz: float) -> Iterator[tuple[Complex, Real, Real]]:
-        sung = np.ones(8 * CHUNK, np.float32)
-        sung[CHUNK : CHUNK + 20] = sung[5 * CHUNK : 5 * CHUNK + 44] = 0
-        for n, z in enumerate(chunks(frames, CHUNK)):
-            yield (
-                z,
-                np.full((len(PITCHES), z.shape[-1]), 1 / len(PITCHES), np.float32),
-                sung[n * CHUNK :][: z.shape[-1]],
-            )
-
-    monkeypatch.setattr(harmonics, "voices", shares)
+    sung = np.ones(8 * CHUNK, np.float32)
+    sung[CHUNK : CHUNK + 20] = sung[5 * CHUNK : 5 * CHUNK + 44] = 0
+    monkeypatch.setattr(harmonics, "voices", saying(sung))
     monkeypatch.setattr(harmonics, "SHARE", (0.0, 0.0))  # no mask
     found = noise(round(8 * CHUNK * SECONDS / 2 * RATE) - RATE, 2)
     looked = filtered(found * np.float32(2), found)
@@ -111,14 +113,7 @@ def test_a_moment_without_a_voice_is_no_pause(monkeypatch: pytest.MonkeyPatch) -
 
 def test_nothing_changes_where_nobody_hears(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is found in a song of 96 kHz is of nobody: tones of 20 and 30 kHz."""
-    monkeypatch.setattr(
-        harmonics,
-        "voices",
-        lambda frames, _: (
-            (z, np.zeros((len(PITCHES), z.shape[-1]), np.float32), np.zeros(z.shape[-1], np.float32))
-            for z in chunks(frames, CHUNK)
-        ),
-    )
+    monkeypatch.setattr(harmonics, "voices", saying(np.zeros(100, np.float32)))
     time = np.arange(2 * 96000) / 96000
     low, high = (np.tile(np.sin(2 * np.pi * hz * time), (2, 1)).astype(np.float32) for hz in (20000, 30000))
     looked = np.concatenate([v for _, v in by_voice(blocks(low + high, low + high), 96000)], axis=1)
