@@ -47,6 +47,8 @@ class Windowing:
     """Frames of context on either side; beyond the song's ends they are zero."""
     batch: int = 1
     """Windows that go through the network at once."""
+    ahead: int = 2
+    """Batches of windows that are in the network or wait for it, while frames are read and handed on."""
     equalised: bool = False
     """Whether the network hears them with spectra nearer to a typical one (see `ftcore.equaliser`)."""
 
@@ -160,18 +162,22 @@ def vocal_frames(
 ) -> Iterator[tuple[Complex, Complex]]:
     """Frames [C, F, T] of a mixture and its vocals, window by window, found with context on both sides.
 
-    The pool is given one window more than the model has workers, and in the meantime frames are read and handed on.
+    What is given to the pool, and not begun when the reader goes away, is taken back.
     """
     ahead: deque[Future[list[tuple[Complex, Complex]]]] = deque()
     bin_hz = model.info.signal.sample_rate / model.info.signal.n_fft
     equalisers = [Equaliser(bin_hz) if windowing.equalised else None for _ in groups]
-    for part, kept in windows(frames, windowing):
-        items = list(_items(part, groups, windowing, equalisers))
-        ahead.append(pool.submit(_separate, part, kept, items, model, windowing, aggression, peak))
-        if len(ahead) > model.workers:
+    try:
+        for part, kept in windows(frames, windowing):
+            items = list(_items(part, groups, windowing, equalisers))
+            ahead.append(pool.submit(_separate, part, kept, items, model, windowing, aggression, peak))
+            if len(ahead) >= windowing.ahead:
+                yield from ahead.popleft().result()
+        while ahead:
             yield from ahead.popleft().result()
-    while ahead:
-        yield from ahead.popleft().result()
+    finally:
+        for future in ahead:
+            future.cancel()
 
 
 def windows(frames: Iterable[Complex], windowing: Windowing) -> Iterator[tuple[Complex, int]]:

@@ -7,7 +7,6 @@ import io
 import json
 import os
 import re
-import threading
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -114,7 +113,6 @@ class OnnxModel:
         """Open `path` on `device`: auto, cpu, cuda or cuda:N.
 
         On a CPU two runs share the processors: most operations of a window are too small to be split among threads.
-        Whoever calls `run` more often at once, as several songs do, waits: runs take memory, and more are no faster.
         Raises FtError for a file that is not a model of ft, for a missing onnxruntime, and when cuda
         was asked for and does not work.
         """
@@ -133,7 +131,6 @@ class OnnxModel:
         self.provider = self._session.get_providers()[0]
         on_cpu = self.provider == "CPUExecutionProvider"
         self.workers = min(WORKERS, processors()) if on_cpu else 1
-        self._turns = threading.BoundedSemaphore(self.workers) if on_cpu else contextlib.nullcontext()
         if device.startswith("cuda") and self.provider != "CUDAExecutionProvider":
             hint = "" if "CUDAExecutionProvider" in ort.get_available_providers() else f"; {INSTALL_GPU}"
             raise FtError(f"device {device}: CUDA does not work here ({reason() or 'no CUDA provider'}){hint}")
@@ -153,8 +150,7 @@ class OnnxModel:
     def run(self, x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
         """[B, spectral channels, F, T] -> the same shape. Raises FtError when onnxruntime fails."""
         try:
-            with self._turns:
-                (y,) = self._session.run(None, dict.fromkeys(self._inputs, x))
+            (y,) = self._session.run(None, dict.fromkeys(self._inputs, x))
         except Exception as error:
             kind = OutOfMemoryError if re.search(r"out of memory|allocate memory|bad_alloc", str(error)) else FtError
             raise kind(f"{self._path}: inference failed ({first_line(error)})") from None

@@ -97,6 +97,8 @@ class Separator:
     ) -> None:
         given = model if isinstance(model, Sequence) and not isinstance(model, str) else [model]
         self.models: list[Model] = [opened(m, device) for m in given]
+        # of all songs and all their separations: every window in a network takes memory, and more are no faster
+        self._pools = [ThreadPoolExecutor(each.workers) for each in self.models]
         self.ensemble = ensemble
         self.batch = batch
         self.aggression = aggression
@@ -242,17 +244,22 @@ class Separator:
             # NumPy's own threads would wait for cores on which windows are at work
             stack.enter_context(threadpool_limits(1, user_api="blas"))
             each = []
-            for model, signal in zip(self.models, self.signals, strict=True):
-                windowing = Windowing(crop=signal.crop, pad=signal.pad, batch=self.batch, equalised=signal.tta)
+            for model, signal, pool in zip(self.models, self.signals, self._pools, strict=True):
                 peak = 1.0
                 if model.info.network.normalisation == "song_peak":
                     peak = song_peak(blocks(), rate=rate, model=model)
-                pool = ThreadPoolExecutor(model.workers)  # of all estimates: every window in it takes memory
-                stack.callback(pool.shutdown, cancel_futures=True)
                 width = model.info.network.audio_channels
                 stereo = signal.stereo if channels == 2 else "joint"
+                separations = passes(stereo, signal.tta)
+                windowing = Windowing(
+                    crop=signal.crop,
+                    pad=signal.pad,
+                    batch=self.batch,
+                    ahead=1 + -(-model.workers // len(separations)),
+                    equalised=signal.tta,
+                )
                 estimates = []
-                for speed, apart in passes(stereo, signal.tta):
+                for speed, apart in separations:
                     played = rate * speed  # a song that is read as of another rate has another speed
                     frames = 2 + samples // Grid.of(signal, played).hop
                     estimate = separate_blocks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, get_args
 
@@ -19,7 +19,7 @@ import snapshots
 from ftcore import Separator
 from ftcore.config import SignalConfig, Stereo
 from ftcore.errors import FtError
-from ftcore.pipeline import Grid, channel_groups, lean, single_groups, smooth
+from ftcore.pipeline import Grid, Windowing, channel_groups, lean, single_groups, smooth, vocal_frames
 from ftcore.runtime import ModelInfo, OnnxModel
 from tests.conftest import noise
 from tests.vectors import REFERENCE, filled_state
@@ -228,6 +228,26 @@ def test_speeds_and_songs_share_the_runs_of_a_model(tiny_model: Path, monkeypatc
     with ThreadPoolExecutor(3) as songs:
         list(songs.map(lambda _: separator.separate(song, 8000), range(3)))
     assert 0 < most <= model.workers
+
+
+def test_a_song_that_is_given_up_takes_back_what_is_not_begun(tiny_model: Path) -> None:
+    class Busy(Executor):
+        def __init__(self) -> None:
+            self.given: list[Future[Any]] = []
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.given.append(Future())
+            if len(self.given) == 1:
+                self.given[0].set_result(fn(*args, **kwargs))
+            return self.given[-1]
+
+    pool, model = Busy(), Halver(OnnxModel(tiny_model).info)
+    windowing = Windowing(crop=16, pad=8, ahead=3)
+    frames = Grid.of(model.info.signal, 8000).frames([noise(40000, 2)])
+    separated = vocal_frames(frames, channel_groups(2, 2), model, pool, windowing, aggression=0.0, peak=1.0)
+    next(separated)
+    del separated
+    assert [future.cancelled() for future in pool.given] == [False, True, True]
 
 
 def test_what_the_model_cannot_hear_stays_in_the_instrumental(tiny_model: Path) -> None:
