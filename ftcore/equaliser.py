@@ -70,13 +70,13 @@ def decibels(window: Complex, bin_hz: float) -> Decibels:
     return SHARE * np.array([np.interp(np.arange(bins) * bin_hz, CENTRES[held], row) for row in smoothed])
 
 
-def equalised(windows: Complex, by: Real) -> Complex:
-    """Windows [B, A, F, T] with gains [B, 2, F] of mid and side, or [B, 1, F]."""
-    if by.shape[1] == 1:
-        return windows * by[..., None]
-    alike, crossed = (by[:, :1] + by[:, 1:])[..., None] / 2, (by[:, :1] - by[:, 1:])[..., None] / 2
-    both: Complex = alike * windows
-    both += crossed * windows[:, ::-1]
+def equalised(window: Complex, by: Real) -> Complex:
+    """A window [A, F, T] with gains [2, F] of mid and side, or [1, F]."""
+    if len(by) == 1:
+        return window * by[..., None]
+    alike, crossed = (by[0] + by[1])[:, None] / 2, (by[0] - by[1])[:, None] / 2
+    both: Complex = alike * window
+    both += crossed * window[::-1]
     return both
 
 

@@ -254,20 +254,14 @@ def _separate(
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
     for i in range(0, len(items), windowing.batch):
         batch = items[i : i + windowing.batch]
-        bins = np.stack([z[item.group, :-1, item.first : item.first + size] for item in batch])  # [B, A, F, T]
-        by = [item.gains for item in batch if item.gains is not None]
-        gains = np.stack(by) if by else None
-        x = _heard(bins if gains is None else equalised(bins, gains), network.is_complex)
-        x *= scale
-        y = model.run(x)[..., pad : pad + crop]
-        bins = bins[..., pad : pad + crop]
-        if network.is_complex:
-            real, imaginary = np.split(y / scale, 2, axis=1)
-            music = real + np.complex64(1j) * imaginary
-            bins -= music if gains is None else equalised(music, np.float32(1.0) / gains)
-        else:
-            bins *= 1.0 - y
-        for item, found in zip(batch, bins, strict=True):
+        heard = [_heard(z[item.group, :-1, item.first : item.first + size], item, network.is_complex) for item in batch]
+        y = model.run(scale * np.stack(heard))[..., pad : pad + crop]
+        for item, estimate in zip(batch, y, strict=True):
+            found = mixture[item.group, :-1, item.first : item.first + crop]
+            if network.is_complex:
+                found -= _music(estimate / scale, item)
+            else:
+                found *= 1.0 - estimate
             for channel in np.unique(item.group):  # the mean over its places
                 vocals[channel, :-1, item.first : item.first + crop] = found[item.group == channel].mean(axis=0)
     vocals = lean(vocals, mixture, aggression)
@@ -275,9 +269,17 @@ def _separate(
     return [(mixture[..., part], vocals[..., part]) for part in crops]
 
 
-def _heard(bins: Complex, is_complex: bool) -> npt.NDArray[np.float32]:
-    """[B, A, F, T] as networks take it: real parts, then imaginary parts [B, 2 * A, F, T], or else magnitudes."""
-    return np.concatenate((bins.real, bins.imag), axis=1) if is_complex else np.abs(bins)
+def _heard(window: Complex, item: _Item, is_complex: bool) -> Real:
+    """[A, F, T] as networks take it: real parts, then imaginary parts [2 * A, F, T], or else magnitudes."""
+    z = window if item.gains is None else equalised(window, item.gains)
+    return np.concatenate((z.real, z.imag)) if is_complex else np.abs(z)
+
+
+def _music(estimate: Real, item: _Item) -> Complex:
+    """The inverse, of a complex estimate of the instrumental."""
+    real, imaginary = np.split(estimate, 2)
+    z: Complex = real + np.complex64(1j) * imaginary
+    return z if item.gains is None else equalised(z, np.float32(1.0) / item.gains)
 
 
 def pair(waiting: deque[Block], vocals: Iterable[Block]) -> Separated:
