@@ -40,7 +40,7 @@ TINY = np.finfo(np.float32).tiny
 
 
 def by_repetition(separated: Separated, grid: Grid, rate: int) -> Separated:
-    """The same separation with other vocals up to `TOP`: a third what they were, two thirds the mixture under a mask.
+    """The same separation with other vocals up to `TOP`: the mixture under a mask.
 
     It works in frames of `grid`, which is of `rate` samples per second, and holds back `AHEAD` and up to two chunks.
     """
@@ -67,7 +67,7 @@ def _changes(frames: Iterator[Complex], per_second: float, bin_hz: float) -> Ite
         while before - music[0].shape[-1] >= BACK * per_second:
             before -= music.pop(0).shape[-1]
         mask = found / np.maximum(found + left, TINY)
-        change: Complex = (mask * mixture - vocals) * np.float32(2 / 3)
+        change: Complex = mask * mixture - vocals
         return change
 
     for z in chunks(frames, CHUNK):

@@ -59,7 +59,7 @@ def test_what_is_too_far_away_counts_no_more(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(repetition, "BACK", back)
         monkeypatch.setattr(repetition, "AHEAD", ahead)
         errors.append(error_db(filtered(mixture, LEAKING * voice), voice))
-    assert errors[0] < -8.0 < -6.5 < errors[1]
+    assert errors[0] < -16.0 < -6.5 < errors[1]
 
 
 def test_where_nothing_comes_back_all_stays_as_it_was() -> None:
