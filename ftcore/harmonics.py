@@ -24,7 +24,7 @@ TOP = 24000.0
 """Hz up to which vocals change: what is above nobody hears, and it takes memory."""
 MEMORY = 15.0
 """Seconds after which what was heard counts for 1 / e."""
-ENOUGH = 0.45
+ENOUGH = 0.5
 """The share of what was found, of a chunk before to one after (3 s), that is a voice's and from which on vocals stay as
 loud as they are. Below, they are as much quieter."""
 WIDTH = 1.6
