@@ -250,7 +250,7 @@ class Separator:
                     peak = song_peak(blocks(), rate=rate, model=model)
                 width = model.info.network.audio_channels
                 stereo = signal.stereo if channels == 2 else "joint"
-                separations = passes(stereo, signal.tta)
+                separations = passes(stereo, signal.tta)  # which share the workers; each has one window more waiting
                 windowing = Windowing(
                     crop=signal.crop,
                     pad=signal.pad,
