@@ -254,12 +254,13 @@ def _separate(
     scale = np.float32(1.0 / peak if network.normalisation == "song_peak" else 1.0)
     for i in range(0, len(items), windowing.batch):
         batch = items[i : i + windowing.batch]
-        heard = [_heard(z[item.group, :-1, item.first : item.first + size], item, network.is_complex) for item in batch]
-        y = model.run(scale * np.stack(heard))[..., pad : pad + crop]
+        parts = ((z[item.group, :-1, item.first : item.first + size], item.gains) for item in batch)
+        heard = np.stack([_heard(window, gains, network.is_complex) for window, gains in parts])
+        y = model.run(scale * heard)[..., pad : pad + crop]
         for item, estimate in zip(batch, y, strict=True):
-            found = mixture[item.group, :-1, item.first : item.first + crop]
+            found = mixture[item.group, :-1, item.first : item.first + crop]  # a copy
             if network.is_complex:
-                found -= _music(estimate / scale, item)
+                found -= _music(estimate / scale, item.gains)
             else:
                 found *= 1.0 - estimate
             for channel in np.unique(item.group):  # the mean over its places
@@ -269,17 +270,17 @@ def _separate(
     return [(mixture[..., part], vocals[..., part]) for part in crops]
 
 
-def _heard(window: Complex, item: _Item, is_complex: bool) -> Real:
+def _heard(window: Complex, gains: Real | None, is_complex: bool) -> Real:
     """[A, F, T] as networks take it: real parts, then imaginary parts [2 * A, F, T], or else magnitudes."""
-    z = window if item.gains is None else equalised(window, item.gains)
+    z = window if gains is None else equalised(window, gains)
     return np.concatenate((z.real, z.imag)) if is_complex else np.abs(z)
 
 
-def _music(estimate: Real, item: _Item) -> Complex:
+def _music(estimate: Real, gains: Real | None) -> Complex:
     """The inverse, of a complex estimate of the instrumental."""
     real, imaginary = np.split(estimate, 2)
     z: Complex = real + np.complex64(1j) * imaginary
-    return z if item.gains is None else equalised(z, np.float32(1.0) / item.gains)
+    return z if gains is None else equalised(z, np.float32(1.0) / gains)
 
 
 def pair(waiting: deque[Block], vocals: Iterable[Block]) -> Separated:

@@ -230,6 +230,27 @@ def test_speeds_and_songs_share_the_runs_of_a_model(tiny_model: Path, monkeypatc
     assert 0 < most <= model.workers
 
 
+@pytest.mark.parametrize(("tta", "given"), [(False, 3), (True, 4)])
+def test_few_windows_wait(tiny_model: Path, tta: bool, given: int) -> None:
+    """For two workers and the one who reads: three windows of one separation, two of each of two."""
+
+    class Counting(ThreadPoolExecutor):
+        submitted = 0
+
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.submitted += 1
+            return super().submit(fn, *args, **kwargs)
+
+    class Twofold(Halver):
+        workers = 2
+
+    pool, seen = Counting(2), []
+    separator = Separator(Twofold(OnnxModel(tiny_model).info), tta=tta)
+    separator._pools = [pool]
+    separator.separate(noise(80000, 2), 8000, lambda done, total: seen.append(pool.submitted))
+    assert seen[0] == given < seen[-1]
+
+
 def test_a_song_that_is_given_up_takes_back_what_is_not_begun(tiny_model: Path) -> None:
     class Busy(Executor):
         def __init__(self) -> None:
